@@ -1,0 +1,1 @@
+"""What all services of CLM share: contracts, bus, store and runtime."""

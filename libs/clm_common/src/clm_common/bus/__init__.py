@@ -1,0 +1,1 @@
+"""The bus: ports, the Kafka adapter, and a memory adapter that passes the same tests."""

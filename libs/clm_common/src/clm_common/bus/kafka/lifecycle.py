@@ -1,0 +1,107 @@
+"""How clients of aiokafka are started and ended in bounded time, and how their errors are named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    ProducerClosed,
+    ProducerFenced,
+)
+
+from clm_common.errors import ClmError, OwnershipLost, Unavailable
+
+log: Any = structlog.get_logger()  # Any: structlog's bound loggers are typed by configuration
+
+# What aiokafka raises when a broker is away or refuses. AssertionError and AttributeError too: its
+# state machine asserts transitions that a broker's answer can make impossible.
+FOREIGN: Final = (KafkaError, OSError, TimeoutError, AssertionError, AttributeError)
+
+_CLOSE_WITHIN: Final = 10.0
+_CANCEL_WITHIN: Final = 1.0
+
+
+def translate(error: BaseException, doing: str) -> ClmError:
+    """Name the fate of a foreign error: `OwnershipLost` if fenced, else `Unavailable`."""
+    if isinstance(error, ProducerFenced | InvalidProducerEpoch):
+        return OwnershipLost("bus.fenced", f"{doing}: another producer has taken over")
+    reason = str(error) or type(error).__name__
+    return Unavailable("bus.away", f"{doing}: {reason}", reason=reason)
+
+
+async def start(client: Any, *, within: float) -> None:  # Any: aiokafka is untyped
+    """Start a producer or consumer, or raise what it died of; a failed one is closed.
+
+    Raises:
+        KafkaError | OSError | TimeoutError: no broker answered in time.
+    """
+    try:
+        async with asyncio.timeout(within):
+            await client.start()
+    except BaseException:
+        await close(client)
+        raise
+
+
+async def close(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """End a producer or consumer that owes nothing; never raises and never hangs.
+
+    aiokafka's `stop` may be cancelled by a task of its own, hence the tasks here: awaited directly
+    that would look like the cancellation of the caller.
+    """
+    await _end(client.stop())
+    connections = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 - a failed stop leaves them open
+    await _end(connections.close())
+
+
+async def discard(producer: AIOKafkaProducer) -> None:
+    """End a producer now: what it has not sent yet is failed and will never be sent.
+
+    `AIOKafkaProducer.stop` alone waits until everything is delivered, for ever if need be.
+    What was handed to a connection already may still land.
+    """
+    accumulator = producer._message_accumulator  # noqa: SLF001 - no public way to give up
+    accumulator.fail_all(ProducerClosed())
+    await close(producer)
+
+
+async def _end(ending: Coroutine[object, object, object]) -> None:
+    task = asyncio.ensure_future(ending)
+    await asyncio.wait({task}, timeout=_CLOSE_WITHIN)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_WITHIN)
+    if task.done() and not task.cancelled() and (error := task.exception()):
+        log.debug("bus.close_failed", reason=repr(error))
+
+
+def sender_of(producer: AIOKafkaProducer) -> asyncio.Future[None]:
+    """Give the background task of a started producer; once it has ended nothing is sent again."""
+    task: Any = producer._sender.sender_task  # noqa: SLF001 - no public way; Any: it is untyped
+    return cast("asyncio.Future[None]", task)
+
+
+def drain_waiters(
+    producer: AIOKafkaProducer, topic: str, partition: int
+) -> list[asyncio.Future[object]]:
+    """Give futures that aiokafka fails without anybody looking, which asyncio would log."""
+    queued = producer._message_accumulator._batches.get((topic, partition), ())  # noqa: SLF001
+    return [batch._drain_waiter for batch in queued]  # noqa: SLF001 - there is no public way
+
+
+def transaction_waiter(producer: AIOKafkaProducer) -> asyncio.Future[object]:
+    """Give the future of the open transaction's end; aiokafka may fail it unseen, too."""
+    manager: Any = producer._txn_manager  # noqa: SLF001 - no public way; Any: it is untyped
+    return cast("asyncio.Future[object]", manager.wait_for_transaction_end())
+
+
+def retrieve(future: asyncio.Future[object]) -> None:
+    """Look at an outcome, so that asyncio does not complain where nobody else does."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,90 @@
+"""HTTP/1.1 as uvicorn and httptools speak it, with bounds on what comes before a request is known.
+
+Before the head of a request is complete no app can refuse it, so its size and its time are bounded
+here. A connection on which nothing is asked is closed like one that has been idle for too long.
+What is not HTTP is answered as the rest of our errors are, in JSON that any page can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES: Final = 64 * 1024
+"""Bytes that a head may have while it is not complete; what arrives with its end is not counted."""
+
+HEAD_SECONDS: Final = 10.0
+"""Seconds between the first byte of a head and its last."""
+
+_INVALID: Final = (
+    b"400 Bad Request",
+    "http.invalid",
+    "this is no HTTP request",
+    "send HTTP/1.1, with a body as long as its head says",
+)
+_TOO_LARGE: Final = (
+    b"431 Request Header Fields Too Large",
+    "http.head_too_large",
+    "the request's head is too large",
+    f"request line and headers may have {HEAD_BYTES:,} bytes",
+)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection; costs a request two comparisons when its head arrives in one piece."""
+
+    head_bytes = HEAD_BYTES
+    head_seconds = HEAD_SECONDS
+
+    _head_size = 0
+    _head_until: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        """Wait for a first request no longer than for a next one."""
+        super().connection_made(transport)
+        self._close_after(self.timeout_keep_alive)
+
+    def on_message_begin(self) -> None:
+        """Begin with a head."""
+        super().on_message_begin()
+        self._head_size = 0
+        self._head_until = self.loop.time() + self.head_seconds
+
+    def on_headers_complete(self) -> None:
+        """End the head."""
+        self._head_until = None
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and hold a head that is not complete to its bounds."""
+        super().data_received(data)
+        if self._head_until is None or self.transport.is_closing():
+            return
+        self._head_size += len(data)
+        if self._head_size > self.head_bytes:
+            self._refuse(*_TOO_LARGE)
+        else:
+            self._close_after(self._head_until - self.loop.time())
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        del msg  # says nothing more
+        self._refuse(*_INVALID)
+
+    def _close_after(self, seconds: float) -> None:
+        """Close the connection then, unless something arrives before."""
+        self._unset_keepalive_if_required()
+        handler = self.timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(max(0.0, seconds), handler)
+
+    def _refuse(self, status: bytes, code: str, message: str, detail: str) -> None:
+        body = msgspec.json.encode({"code": code, "message": message, "detail": detail})
+        head = (
+            b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"access-control-allow-origin: *\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head % (status, len(body)) + body)
+        self.transport.close()

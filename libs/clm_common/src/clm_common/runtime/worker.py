@@ -1,0 +1,299 @@
+"""The worker: has the batches of the partitions it holds decided and written, once each.
+
+Per partition and batch, in one PostgreSQL transaction: the handler reads and decides, the fence
+proves the ownership and moves the offset, the handler writes; then the commit. Partitions are held
+by leases (`store.offsets`), read from the offset in PostgreSQL on, and given back between batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from itertools import count
+from time import perf_counter
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from clm_common import telemetry
+from clm_common.bus.ports import Producer, Reader, Record
+from clm_common.clock import Clock
+from clm_common.errors import OwnershipLost, RaceLost, Unavailable
+from clm_common.runtime import collector, pace
+from clm_common.runtime.burial import bury
+from clm_common.runtime.handler import Batch, Connection, Handler, OpenHandler
+from clm_common.runtime.retry import Backoff, pause
+from clm_common.store.database import Database
+from clm_common.store.offsets import Claim, Leases, fence
+
+log = structlog.get_logger()
+
+WAIT: Final = 0.2
+"""Seconds a read waits for records."""
+
+WAKE: Final = 0.5
+"""Seconds between two looks at what fell due without a record, while nothing does."""
+
+AT_ONCE: Final = 0.0
+"""The value of `Owned.woken` with which the next turn looks again."""
+
+STUBBORN: Final = 2
+"""Races lost in a row after which a handler forgets everything."""
+
+PAUSE: Final = 0.02
+"""Seconds; the wait after a lost race grows by at most this much each time, with jitter."""
+
+LAG: Final = 5.0
+"""Seconds between two looks at how many records wait."""
+
+SIDE_BY_SIDE: Final = 8
+"""Partitions that have a transaction open at the same time."""
+
+
+class Owned(Struct):
+    """A partition this worker holds.
+
+    Attributes:
+        claim: the ownership and the position, as the fence knows them.
+        handler: the service's handler of this partition.
+        leaving: it is to be given back between two batches.
+        woken: when it last looked at what fell due, in seconds of the loop's clock.
+    """
+
+    claim: Claim
+    handler: Handler
+    leaving: bool = False
+    woken: float = AT_ONCE
+
+
+class Worker:
+    """One process's share of a topic."""
+
+    def __init__(  # noqa: PLR0913 - the parts it is made of
+        self,
+        *,
+        topic: str,
+        reader: Reader,
+        producer: Producer,
+        database: Database,
+        leases: Leases,
+        open_handler: OpenHandler,
+        clock: Clock,
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            topic: the topic it reads.
+            reader: reads what it is assigned.
+            producer: publishes dead letters.
+            database: where the fence and the service's tables are.
+            leases: who owns which partition.
+            open_handler: makes the handler of a partition that was just taken.
+            clock: stamps dead letters.
+        """
+        self._topic = topic
+        self._reader = reader
+        self._producer = producer
+        self._database = database
+        self._leases = leases
+        self._open = open_handler
+        self._clock = clock
+        self._owned: dict[int, Owned] = {}
+        self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions it holds now."""
+        return tuple(sorted(self._owned))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then hand everything over.
+
+        Raises:
+            ClmError: something that waiting cannot mend; the process should end.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._beat(stop), name="leases")
+            tasks.create_task(self._watch_lag(stop), name="lag")
+            await self._work(stop)
+        await self._leave()
+
+    async def _beat(self, stop: asyncio.Event) -> None:
+        """Keep the leases, four times in their duration, whatever the batches do."""
+        backoff = Backoff("worker.leases", topic=self._topic)
+        while not stop.is_set():
+            try:
+                beat = await self._leases.beat()
+                for partition in beat.lost:
+                    self._release(partition)
+                for claim in beat.taken:
+                    await self._take(claim)
+                for partition in beat.surplus:
+                    if owned := self._owned.get(partition):
+                        owned.leaving = True
+                backoff.succeeded()
+            except Unavailable as error:
+                await backoff.wait(error)
+            await pause(stop, self._leases.interval)
+
+    async def _take(self, claim: Claim) -> None:
+        self._release(claim.partition)
+        handler = await self._open(claim)
+        self._owned[claim.partition] = Owned(claim, handler)
+        self._assign()
+        log.info("partition.taken", partition=claim.partition, offset=claim.next_offset)
+
+    def _release(self, partition: int) -> asyncio.Task[None] | None:
+        """Stop working on a partition; its handler closes in a task of its own.
+
+        Nothing of it can be written any more: either the fence says no, or it is given back after
+        the task is done.
+        """
+        owned = self._owned.pop(partition, None)
+        if owned is None:
+            return None
+        self._assign()
+        log.info("partition.released", partition=partition, offset=owned.claim.next_offset)
+        closing = asyncio.create_task(owned.handler.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        return closing
+
+    async def _give_back(self, partition: int) -> None:
+        """Let the handler drain, then let the next owner in."""
+        if closing := self._release(partition):
+            await closing
+        await self._leases.give_back(partition)
+
+    def _assign(self) -> None:
+        telemetry.PARTITIONS_OWNED.labels(self._topic).set(len(self._owned))
+        self._reader.assign(
+            {(self._topic, each): owned.claim.next_offset for each, owned in self._owned.items()}
+        )
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        backoff = Backoff("worker", topic=self._topic)
+        limit = pace.MOST
+        while not stop.is_set():
+            try:
+                with collector.undisturbed():
+                    limit = await self._turn(limit)
+                backoff.succeeded()
+            except Unavailable as error:
+                await backoff.wait(error)
+
+    async def _turn(self, limit: int) -> int:
+        """Read, and handle every partition on its own, side by side; give the next limit."""
+        hurried = any(owned.woken == AT_ONCE for owned in self._owned.values())
+        found = await self._reader.read(limit=limit, wait=0 if hurried else WAIT)
+        began = perf_counter()
+        mine = {partition: records for (_, partition), records in found.items()}
+        turns = [self._serve(owned, mine.get(each, [])) for each, owned in self._owned.items()]
+        for outcome in await asyncio.gather(*turns, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return pace.paced(limit, perf_counter() - began)
+
+    async def _serve(self, owned: Owned, records: Sequence[Record]) -> None:
+        """Handle one partition's records, then what fell due, then give it back if asked to."""
+        partition = owned.claim.partition
+        try:
+            async with self._turns:
+                if records:
+                    await self._settle(owned, records)
+                if self._time_to_wake(owned) and await self._settle(owned, ()):
+                    owned.woken = AT_ONCE  # more may be due than one batch holds
+        except OwnershipLost as error:
+            log.warning("partition.lost", partition=partition, reason=error.slug)
+            self._leases.forget(partition)
+            self._release(partition)
+        except Unavailable:
+            owned.handler.forget()
+            self._rewind(owned)
+            raise
+        if owned.leaving and self._owned.get(partition) is owned:
+            await self._give_back(partition)
+
+    def _time_to_wake(self, owned: Owned) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now - owned.woken < WAKE:
+            return False
+        owned.woken = now
+        return True
+
+    def _rewind(self, owned: Owned) -> None:
+        """Read again from the position: what was read and not committed must not be skipped."""
+        if self._owned.get(owned.claim.partition) is owned:
+            self._reader.seek(self._topic, owned.claim.partition, owned.claim.next_offset)
+
+    async def _settle(self, owned: Owned, records: Sequence[Record]) -> bool:
+        """Decide, fence, write and commit; again from the start when a race is lost.
+
+        Tells whether there was something to decide about.
+
+        A batch drops what it relied on when it loses a race. One that loses again and again has
+        been decided upon something else that is outdated: then all that is remembered goes.
+        """
+        batch = None
+        for attempt in count():
+            try:
+                batch = await self._transact(owned, records)
+                break
+            except RaceLost as error:
+                telemetry.RACES.labels(self._topic).inc()
+                log.info("batch.race", partition=owned.claim.partition, reason=error.slug)
+                if attempt >= STUBBORN:
+                    owned.handler.forget()
+                await asyncio.sleep(random.uniform(0, PAUSE * min(attempt, 10)))  # noqa: S311 - jitter keeps no secret
+        if batch is not None:
+            batch.committed()
+        return batch is not None
+
+    async def _watch_lag(self, stop: asyncio.Event) -> None:
+        """Tell every few seconds how many records wait, for dashboards and autoscaling."""
+        while not stop.is_set():
+            try:
+                ends = await self._reader.end_offsets(self._topic) if self._owned else {}
+                lag = sum(
+                    ends[it] - own.claim.next_offset
+                    for it, own in self._owned.items()
+                    if it in ends
+                )
+                telemetry.WORKER_LAG.labels(self._topic).set(max(0, lag))
+            except Unavailable:
+                log.debug("worker.lag_unknown", topic=self._topic)
+            await pause(stop, LAG)
+
+    async def _transact(self, owned: Owned, records: Sequence[Record]) -> Batch | None:
+        claim = owned.claim
+        end = records[-1].offset + 1 if records else claim.next_offset
+        began = perf_counter()
+        async with self._database.transaction() as tx:
+            batch = await _decide(owned.handler, tx, records)
+            if batch is None:
+                return None
+            await bury(self._producer, batch.refused, now=self._clock.now())
+            first = await fence(tx, claim, end=end, facts=batch.facts, lease=self._leases.lease)
+            await batch.write(tx, first)
+        claim.next_offset = end
+        claim.next_seq = first + batch.facts
+        telemetry.WORKER_RECORDS.labels(self._topic).inc(len(records))
+        telemetry.WORKER_BATCH_SECONDS.labels(self._topic).observe(perf_counter() - began)
+        return batch
+
+    async def _leave(self) -> None:
+        """Give every partition back at once, after their handlers have drained side by side."""
+        for partition in self.partitions:
+            self._release(partition)
+        await asyncio.gather(*self._closing)
+        try:
+            await self._leases.leave()
+        except Unavailable as error:
+            log.warning("worker.leave_failed", reason=error.slug)
+
+
+async def _decide(handler: Handler, tx: Connection, records: Sequence[Record]) -> Batch | None:
+    return await handler.decide(tx, records) if records else await handler.wake(tx)

@@ -1,0 +1,1 @@
+"""The store: PostgreSQL, one schema per service, and the fenced offsets."""

@@ -1,0 +1,241 @@
+"""A service's schema in PostgreSQL: pooled connections, transactions, and our names for its errors.
+
+SQLAlchemy's pool holds the connections; what is lent out is the asyncpg connection itself, for
+`COPY`, `unnest` and statements at the driver's speed. A connection that died while it lay in the
+pool is replaced when it is taken, without a round trip: asyncpg knows that its socket is closed.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import asyncpg
+from pydantic import SecretStr
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from clm_common.errors import SettingsError, Unavailable
+from clm_common.settings import ServiceSettings
+from clm_common.store.faults import translate, translated
+
+Connection = Any  # Any: asyncpg publishes no types
+
+OLDEST: Final = 17
+"""The oldest PostgreSQL we run on: `transaction_timeout` came with it."""
+
+_CONNECT: Final = 5
+_TAKE: Final = 5.0
+_KEEPALIVE: Final = {
+    "TCP_KEEPIDLE": 5,  # seconds
+    "TCP_KEEPINTVL": 2,  # seconds
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 10_000,  # milliseconds
+}
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class Database:
+    """The pool of one process for one schema; open it with `async with`.
+
+    Opening connects to nothing: the first use does, so that a process may start before PostgreSQL.
+    """
+
+    def __init__(
+        self,
+        url: str | SecretStr,
+        *,
+        schema: str,
+        name: str = "clm",
+        seconds: float = 4.0,
+        size: int = 12,
+    ) -> None:
+        """Make a pool.
+
+        Args:
+            url: a PostgreSQL URL as libpq knows it (`postgresql://user:password@host/db?…`).
+            schema: the service's schema; unqualified names are looked up there and nowhere else.
+            name: stands in `pg_stat_activity`: the worker's id, by which a successor ends us.
+            seconds: no transaction may last longer; PostgreSQL ends it then.
+            size: connections at most.
+        """
+        if not _NAME.fullmatch(schema):
+            raise ValueError(f"{schema!r} is no name for a schema")
+        self._url = url.get_secret_value() if isinstance(url, SecretStr) else url
+        self._schema = schema
+        self._seconds = seconds
+        self._server_settings = _server_settings(schema, name, seconds)
+        self._engine = self._make_engine(size)
+
+    @classmethod
+    def of(
+        cls,
+        settings: ServiceSettings,
+        schema: str,
+        *,
+        size: int = 12,
+        seconds: float | None = None,
+    ) -> Self:
+        """Make the pool that a service's settings describe.
+
+        Args:
+            settings: where PostgreSQL is and who we are.
+            schema: the service's schema.
+            size: connections at most.
+            seconds: the longest transaction; by default as long as a lease.
+        """
+        return cls(
+            settings.database_url,
+            schema=schema,
+            name=settings.worker_id,
+            seconds=seconds or settings.lease_seconds,
+            size=size,
+        )
+
+    @property
+    def schema(self) -> str:
+        """The service's schema."""
+        return self._schema
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """SQLAlchemy's engine over the same pool, for statements that are built."""
+        return self._engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """Lend an asyncpg connection inside a transaction; commits at the end of the block.
+
+        Raises:
+            Unavailable: PostgreSQL is away; whether a commit that failed so took place is unknown.
+            RaceLost: a serialization failure or a deadlock; nothing was written.
+        """
+        async with self.connection() as raw:
+            block = raw.transaction()
+            await block.start()
+            try:
+                yield raw
+            except BaseException:
+                await _roll_back(raw, block)
+                raise
+            await block.commit()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        """Lend an asyncpg connection outside of a transaction; each statement is its own.
+
+        One that came to grief (dead, stuck in a transaction, silent) does not return to the pool.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        with translated():
+            async with self._engine.connect() as held:
+                raw: Connection = (await held.get_raw_connection()).driver_connection
+                try:
+                    yield raw
+                except BaseException as error:
+                    if _is_broken(raw, error):
+                        raw.terminate()
+                        await held.invalidate()
+                    raise
+
+    async def ping(self) -> None:
+        """Return if PostgreSQL answers now; raises `Unavailable` otherwise."""
+        async with self.connection() as raw:
+            await raw.fetchval("SELECT 1", timeout=2)
+
+    async def __aenter__(self) -> Self:
+        """Return itself; nothing is connected yet."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    def _make_engine(self, size: int) -> AsyncEngine:
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=_TAKE,
+            pool_use_lifo=True,
+            pool_reset_on_return=None,
+        )
+        event.listen(engine.sync_engine, "checkout", _refuse_closed)
+        return engine
+
+    async def _connect(self) -> Connection:
+        try:
+            raw = await asyncpg.connect(
+                self._url,
+                timeout=_CONNECT,
+                command_timeout=2 * self._seconds,
+                server_settings=self._server_settings,
+            )
+        except asyncpg.UndefinedObjectError as error:
+            raise SettingsError(
+                "database.too_old", f"CLM_DATABASE_URL: PostgreSQL {OLDEST} or newer is needed"
+            ) from error
+        _keep_alive(raw)
+        return raw
+
+
+def _server_settings(schema: str, name: str, seconds: float) -> dict[str, str]:
+    """Give what PostgreSQL is told at the start of every session."""
+    limit = f"{round(seconds * 1000)}ms"
+    return {
+        "application_name": name,
+        "search_path": schema,
+        "timezone": "UTC",
+        "jit": "off",
+        "client_min_messages": "warning",
+        "transaction_timeout": limit,
+        "idle_in_transaction_session_timeout": limit,
+        "lock_timeout": limit,
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+    }
+
+
+def _refuse_closed(lent: Any, _record: object, _proxy: object) -> None:  # Any: SQLAlchemy's adapter
+    """Have the pool replace a connection whose socket has closed while it lay there."""
+    if lent.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+async def _roll_back(raw: Connection, block: Any) -> None:  # Any: asyncpg's transaction
+    """Roll back; where that fails the session ends, and the error that led here stays in sight."""
+    try:
+        if not raw.is_closed():
+            await block.rollback()
+    except Exception:  # noqa: BLE001 - whatever the driver says, the session ends
+        raw.terminate()
+
+
+def _is_broken(raw: Connection, error: BaseException) -> bool:
+    """Tell whether a connection must not be lent again."""
+    return raw.is_closed() or raw.is_in_transaction() or isinstance(translate(error), Unavailable)
+
+
+def _keep_alive(raw: Connection) -> None:
+    """Notice a peer that vanished without a word within some ten seconds."""
+    link = raw._transport.get_extra_info("socket")  # noqa: SLF001 - asyncpg has no option for it
+    if link is None or link.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        if hasattr(socket, option):
+            link.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

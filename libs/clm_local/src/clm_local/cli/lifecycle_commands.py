@@ -1,0 +1,135 @@
+"""The commands of `clm lifecycle` and their options; what they do is in `cli.lifecycle`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+lifecycle = typer.Typer(
+    help="Lifecycles: check a definition, see what it would change, before it decides.",
+    no_args_is_help=True,
+)
+
+File = Annotated[str, typer.Argument(help="The definition, YAML; - reads stdin.")]
+
+
+@lifecycle.command("validate")
+def lifecycle_validate(
+    files: Annotated[list[str], typer.Argument(help="Definitions, YAML; - reads stdin.")],
+) -> None:
+    """Say what is wrong with definitions: file, line, and how to mend it.
+
+    Ends with 0 where all are right, with 65 where one is not. Nothing needs to run.
+    """
+    from clm_local.cli import lifecycle as command
+
+    command.validate(files)
+
+
+@lifecycle.command("diff")
+def lifecycle_diff(  # noqa: PLR0913 - the options of one command
+    file: File,
+    *,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="A version's number, a lifecycle's key or file. Default: what decides.",
+        ),
+    ] = None,
+    workspace: Annotated[
+        str | None, typer.Option("--workspace", help="Whose people. Default: the one run here.")
+    ] = None,
+    sample: Annotated[
+        float | None,
+        typer.Option("--sample", help="A share of the people: 0.01 looks at 1 in 100."),
+    ] = None,
+    examples: Annotated[
+        int, typer.Option("--examples", min=0, max=100, help="People shown of each kind.")
+    ] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget how far an earlier run came.")
+    ] = False,
+) -> None:
+    """Say what a definition would make of everybody, over the whole history; nothing is changed.
+
+    Interrupted, the same command goes on where it was.
+    """
+    from clm_local.cli import lifecycle as command
+
+    chosen = {"--against": against, "--workspace": workspace, "--sample": sample}
+    options = [f"{name}={it}" for name, it in chosen.items() if it is not None]
+    flags = ["--json"] if json else []
+    command.diff(file, [*options, f"--examples={examples}", *flags], restart=restart)
+
+
+@lifecycle.command("simulate")
+def lifecycle_simulate(
+    file: File,
+    *,
+    events: Annotated[
+        str, typer.Option("--events", metavar="FILE", help="NDJSON in Segment's form.")
+    ],
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", help="Let time pass up to then, 2026-11-25T10:00Z. Default: the last event."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="The source that the events count as sent by.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each person.")
+    ] = False,
+) -> None:
+    """Try a definition out on made-up events, deadlines included, and say why each move is taken.
+
+    It asks no clock: the same file gives the same output, in whatever order its lines stand.
+    """
+    from clm_local.cli import lifecycle as command
+
+    chosen = {"--events": events, "--until": until, "--source": source}
+    options = [f"{name}={it}" for name, it in chosen.items() if it is not None]
+    command.simulate(file, [*options, *(["--json"] if json else [])])
+
+
+Note = Annotated[str, typer.Option("--note", help="Why; it stands in the history.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Do not wait until everybody is folded again.")
+]
+
+
+@lifecycle.command("publish")
+def lifecycle_publish(
+    file: Annotated[str, typer.Argument(help="The definition, YAML; or a version's number.")],
+    *,
+    share: Annotated[
+        float | None,
+        typer.Option("--share", help="A canary: 0.1 decides about a tenth of the people."),
+    ] = None,
+    note: Note = "",
+    no_wait: NoWait = False,
+) -> None:
+    """Let a definition decide, from now on and about the past; see `clm lifecycle diff` first."""
+    from clm_local.cli import lifecycle_versions as command
+
+    command.publish(file, share=share, note=note, wait=not no_wait)
+
+
+@lifecycle.command("rollback")
+def lifecycle_rollback(*, note: Note = "", no_wait: NoWait = False) -> None:
+    """End a canary; where there is none, go back to the version that decided before."""
+    from clm_local.cli import lifecycle_versions as command
+
+    command.roll_back(note=note, wait=not no_wait)
+
+
+@lifecycle.command("history")
+def lifecycle_history() -> None:
+    """List the versions, and when each came to decide, through whom and why."""
+    from clm_local.cli import lifecycle_versions as command
+
+    command.history()

@@ -1,0 +1,80 @@
+"""`clm lifecycle publish`, `rollback`, `history`: the versions that decide."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from clm_local.cli import connecting, screen
+from clm_local.errors import LocalError
+from clm_local.lifecycles import Lifecycles, Publication
+
+EVERY = 0.5
+"""Seconds between two questions for the progress."""
+
+
+def publish(file: str, *, share: float | None, note: str, wait: bool) -> None:
+    """Publish a file as a new version, or a version that is kept already by its number.
+
+    Raises:
+        LocalError: nothing runs, the file is not there, or stage-engine refuses.
+    """
+    with connecting.to(Lifecycles) as engine:
+        if file.isdecimal():
+            key, number = engine.running(), int(file)
+        else:
+            draft = engine.draft(_text(file), note)
+            key, number = draft.key, draft.number
+        _done(engine, engine.publish(key, number, share, note), wait=wait)
+
+
+def roll_back(*, note: str, wait: bool) -> None:
+    """Go back to what decided before, or end a canary."""
+    with connecting.to(Lifecycles) as engine:
+        _done(engine, engine.roll_back(engine.running(), note), wait=wait)
+
+
+def history() -> None:
+    """List versions and publications."""
+    with connecting.to(Lifecycles) as engine:
+        found = engine.history(engine.running())
+    if not found.versions:
+        screen.out.print(f"Nothing was published; {found.key} is decided by its file.")
+        return
+    versions = Table("version", "state", "written", "by", "note", box=None, padding=(0, 2, 0, 0))
+    for it in found.versions:
+        state = it.state if it.share is None else f"{it.state}, {it.share:.3%}"
+        at = f"{it.created_at:%Y-%m-%d %H:%M}"
+        versions.add_row(str(it.number), state, at, escape(it.author), escape(it.note))
+    acts = Table("at", "what", "version", "by", "note", box=None, padding=(0, 2, 0, 0))
+    for act in found.publications:
+        what = act.action if act.share is None else f"{act.action}, {act.share:.3%}"
+        at = f"{act.at:%Y-%m-%d %H:%M}"
+        acts.add_row(at, what, str(act.number), escape(act.author), escape(act.note))
+    screen.out.print(versions, "", acts, sep="\n")
+
+
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{file} is neither a version's number nor a readable file ({error})."
+        raise LocalError("file-unreadable", message) from error
+
+
+def _done(engine: Lifecycles, act: Publication, *, wait: bool) -> None:
+    about = "everybody" if act.share is None else f"{act.share:.3%} of the people"
+    screen.out.print(f"Version {act.number} of {act.key} decides about {about}.")
+    if not wait:
+        screen.out.print("[dim]People are folded again in the background.[/]")
+        return
+    with Progress(console=screen.err, transient=True) as progress:
+        task = progress.add_task("folding people again", total=None)
+        while not (found := engine.progress(act.key)).done and found.publication == act.id:
+            progress.update(task, completed=found.partitions_done, total=found.partitions)
+            time.sleep(EVERY)
+    screen.out.print(f"{found.folded_again:,} people were folded again.")

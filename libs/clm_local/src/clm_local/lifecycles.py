@@ -1,0 +1,92 @@
+"""Versions of lifecycles, through stage-engine's API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from clm_local.service import Service
+
+
+class Version(Struct, frozen=True):
+    """A version of a lifecycle."""
+
+    key: str
+    number: int
+    state: str
+    share: float | None
+    author: str
+    note: str
+    created_at: datetime
+
+
+class Publication(Struct, frozen=True):
+    """An act by which a version came to decide."""
+
+    id: int
+    key: str
+    number: int
+    action: str
+    share: float | None
+    author: str
+    note: str
+    at: datetime
+
+
+class History(Struct, frozen=True):
+    """What was written and what was published, newest first."""
+
+    key: str
+    versions: list[Version]
+    publications: list[Publication]
+
+
+class Sweep(Struct, frozen=True):
+    """How far everybody is folded again."""
+
+    publication: int
+    partitions: int
+    partitions_done: int
+    folded_again: int
+    done: bool
+
+
+class _Running(Struct, frozen=True):
+    key: str
+
+
+class _Lifecycles(Struct, frozen=True):
+    lifecycles: list[_Running]
+
+
+class Lifecycles(Service):
+    """Asks stage-engine; a context manager."""
+
+    name = "stage-engine"
+
+    def running(self) -> str:
+        """Give the key of the lifecycle that runs."""
+        return self.ask("GET", "/v1/lifecycles", _Lifecycles).lifecycles[0].key
+
+    def draft(self, yaml: str, note: str) -> Version:
+        """Keep a definition as the next version."""
+        return self.ask("POST", "/v1/lifecycles", Version, body={"yaml": yaml, "note": note})
+
+    def publish(self, key: str, number: int, share: float | None, note: str) -> Publication:
+        """Let a version decide."""
+        path = f"/v1/lifecycles/{key}/versions/{number}/publish"
+        return self.ask("POST", path, Publication, body={"share": share, "note": note})
+
+    def roll_back(self, key: str, note: str) -> Publication:
+        """Go back."""
+        path = f"/v1/lifecycles/{key}/rollback"
+        return self.ask("POST", path, Publication, body={"note": note})
+
+    def history(self, key: str) -> History:
+        """Give versions and publications."""
+        return self.ask("GET", f"/v1/lifecycles/{key}/history", History)
+
+    def progress(self, key: str) -> Sweep:
+        """Tell how far the newest publication is."""
+        return self.ask("GET", f"/v1/lifecycles/{key}/progress", Sweep)

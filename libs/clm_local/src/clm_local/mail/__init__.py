@@ -1,0 +1,1 @@
+"""A mail catcher: takes every mail, delivers none, and shows them to people and programs."""

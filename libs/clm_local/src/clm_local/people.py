@@ -1,0 +1,191 @@
+"""People, through stage-engine's API: find, explain, move and export them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from clm_local.errors import LocalError
+from clm_local.service import Service
+
+PATH = "/v1/profiles"
+
+
+class _Profile(Struct):
+    id: UUID
+
+
+class _Profiles(Struct):
+    profiles: list[_Profile]
+
+
+class Guard(Struct):
+    """One part of a condition, as it stood."""
+
+    condition: str
+    value: int | float | str | bool | None
+    holds: bool
+
+
+class Alternative(Struct):
+    """A move that was not taken."""
+
+    move: str
+    target: str
+    unmet: list[Guard]
+
+
+class Prospect(Alternative):
+    """A move that lies ahead."""
+
+    at: list[str]
+    due: datetime | None
+
+
+class Why(Struct):
+    """Why a stage was entered."""
+
+    definition: str
+    kind: str
+    guards: list[Guard]
+    nearest: list[Alternative]
+    reason: str | None = None
+    author: str | None = None
+
+
+class Transition(Struct):
+    """A stage change, explained."""
+
+    at: datetime
+    source: str | None
+    target: str
+    move: str
+    cause: str | None
+    why: Why | None
+
+
+class Due(Struct):
+    """What happens by time alone."""
+
+    due: datetime
+    target: str
+
+
+class Outlook(Struct):
+    """What could move somebody next."""
+
+    stage: str
+    next: Due | None
+    moves: list[Prospect]
+
+
+class Explained(Struct):
+    """The newest transitions, newest first, and what lies ahead."""
+
+    transitions: list[Transition]
+    outlook: Outlook | None
+
+
+class Move(Struct):
+    """A move by hand."""
+
+    id: str
+    to: str
+    author: str
+    at: datetime
+
+
+class Stored(Struct):
+    """A store of a receipt."""
+
+    service: str
+    done_at: datetime | None
+
+
+class Topic(Struct):
+    """A topic of a receipt."""
+
+    topic: str
+    clean_by: datetime | None
+
+
+class Receipt(Struct):
+    """What became of an erasure."""
+
+    id: UUID
+    state: str
+    stores: list[Stored]
+    topics: list[Topic]
+    profiles: int | None = None
+    touchpoints: int | None = None
+
+
+class People(Service):
+    """Asks stage-engine; a context manager."""
+
+    name = "stage-engine"
+
+    def find(self, identifier: str) -> UUID:
+        """Give the profile that an identifier belongs to.
+
+        Args:
+            identifier: `kind:value`; without a kind it is a user id.
+
+        Raises:
+            LocalError: nobody has it.
+        """
+        kind, colon, value = identifier.partition(":")
+        named = identifier if colon and kind and value else f"user_id:{identifier}"
+        found = self.ask("GET", PATH, _Profiles, query={"identifier": named}).profiles
+        if not found:
+            raise LocalError("profile-unknown", f"Nobody is known as {named}.")
+        return found[0].id
+
+    def explain(self, profile: UUID) -> Explained:
+        """Say why somebody is in their stage.
+
+        Raises:
+            LocalError: the service does not answer, or refuses.
+        """
+        return self.ask("GET", f"{PATH}/{profile}/explain", Explained)
+
+    def move(self, profile: UUID, stage: str, reason: str, key: str) -> Move:
+        """Move somebody by hand; the same key means the same decision.
+
+        Raises:
+            LocalError: the service does not answer, or refuses.
+        """
+        return self.ask(
+            "POST",
+            f"{PATH}/{profile}/moves",
+            Move,
+            body={"to": stage, "reason": reason},
+            headers={"Idempotency-Key": key},
+        )
+
+    def export(self, profile: UUID) -> Iterator[bytes]:
+        """Give one JSON document in pieces, as they arrive.
+
+        Raises:
+            LocalError: the service does not answer, or breaks off.
+        """
+        yield from self.stream(f"{PATH}/{profile}/export")
+
+    def erase(self, profile: UUID, reason: str) -> Receipt:
+        """Have somebody erased, everywhere; gives the receipt as it is now.
+
+        Raises:
+            LocalError: the service does not answer, or refuses.
+        """
+        return self.ask("POST", f"{PATH}/{profile}/erase", Receipt, body={"reason": reason})
+
+    def receipt(self, erasure: UUID) -> Receipt:
+        """Give the receipt of an erasure.
+
+        Raises:
+            LocalError: the service does not answer, or there is none.
+        """
+        return self.ask("GET", f"/v1/erasures/{erasure}", Receipt)

@@ -1,0 +1,1 @@
+"""The engagement service: journeys that act per stage, and the messages they deliver."""

@@ -1,0 +1,1 @@
+"""The schema `engagement`, revision by revision."""

@@ -1,0 +1,1 @@
+"""The pure part of ingest: what is admitted, and as what."""

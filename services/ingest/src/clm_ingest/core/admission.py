@@ -1,0 +1,313 @@
+"""Admission: the events of a request become touchpoints to publish, and refusals to quarantine.
+
+Every event gets its own verdict; a bad one never fails its batch. An event is kept as the bytes it
+was sent in. It is written anew only where something must be added (a `messageId`, the type of a
+single call) or taken away (the write key, which is a secret), and then every other value keeps its
+bytes.
+
+Its time is the first usable one of `timestamp`, `originalTimestamp`, its own and the batch's
+`sentAt`; see `timing`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from clm_common.bus.ports import Message, Shared
+from clm_common.contracts.envelope import JSON, SPECVERSION, Header
+from clm_common.contracts.topics import TOUCHPOINTS
+from clm_common.contracts.touchpoint import (
+    BOT,
+    HISTORICAL,
+    INTERNAL,
+    MARKS_HEADER,
+    TYPES,
+    TouchpointType,
+    customer_id,
+    source_uri,
+)
+from clm_ingest.core.crawlers import crawls
+from clm_ingest.core.glimpse import Fault, Glimpse, examine
+from clm_ingest.core.parcel import Limits, Parcel
+from clm_ingest.core.timing import EARLIEST, exact, latest_of, normalise, read, text_of
+
+TYPE_HEADERS: Final[dict[str, Header]] = {
+    kind: ("ce_type", f"clm.touchpoint.{kind}.v1".encode()) for kind in TYPES
+}
+UNTIMED: Final[Header] = ("ce_untimed", b"1")
+
+_TOPIC: Final = TOUCHPOINTS.name
+_as_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Origin(Struct, frozen=True):
+    """Where a request came from, and when.
+
+    Attributes:
+        workspace: the workspace's key.
+        source: the source's id.
+        received: µs.
+        browser: the user agent of the browser that sent it, if it was one.
+        internal: it came from the company's own network.
+    """
+
+    workspace: str
+    source: str
+    received: int
+    browser: str | None = None
+    internal: bool = False
+
+
+class Subject(Struct, frozen=True):
+    """Which event is inspected.
+
+    Attributes:
+        kind: the touchpoint's type.
+        event: the name of a track call.
+        message_id: its id.
+    """
+
+    kind: TouchpointType
+    event: str | None
+    message_id: str
+
+
+Inspect = Callable[[bytes, Subject], bytes | Fault]
+"""Gives an event as it is to be published, or says why it is not."""
+
+
+class Refusal(Struct, frozen=True):
+    """An event that is not admitted, and why.
+
+    Attributes:
+        fault: what is wrong with it.
+        index: its place in the request.
+        original: its bytes; of one that is too large only the first `Limits.event_bytes`.
+        hook: the webhook that it was sent to, if its mapping could not read it.
+        headers: those of the request that the mapping reads.
+    """
+
+    fault: Fault
+    index: int
+    original: bytes
+    hook: str | None = None
+    headers: Mapping[str, str] | None = None
+
+
+class Verdicts(Struct, frozen=True):
+    """What becomes of a request's events; each is in exactly one of the two.
+
+    Attributes:
+        admitted: the messages to publish.
+        refused: the others.
+        ids: the message ids of those admitted, in the same order.
+    """
+
+    admitted: list[Message]
+    refused: list[Refusal]
+    ids: list[bytes]
+
+
+def admit(
+    parcel: Parcel,
+    origin: Origin,
+    limits: Limits,
+    new_id: Callable[[], str],
+    inspect: Inspect | None = None,
+) -> Verdicts:
+    """Judge every event of a request.
+
+    Args:
+        parcel: the opened request.
+        origin: workspace, source and time of receipt.
+        limits: what is allowed.
+        new_id: gives the message id of an event that has none.
+        inspect: what the source's policy says of an event that is fit otherwise.
+
+    Returns:
+        The messages to publish, in the order of the request, and the refused events.
+    """
+    desk = _Desk(parcel, origin, limits, new_id, inspect)
+    if parcel.glimpses is None:
+        for event in parcel.events:
+            desk.put(bytes(event), None)
+    else:
+        desk.put_all(parcel.events, parcel.glimpses)
+    return desk.verdicts
+
+
+class _Desk:
+    """Judges events of one request; holds what is the same for all of them."""
+
+    def __init__(
+        self,
+        parcel: Parcel,
+        origin: Origin,
+        limits: Limits,
+        new_id: Callable[[], str],
+        inspect: Inspect | None,
+    ) -> None:
+        self._kind: TouchpointType | None = parcel.kind
+        self._limits = limits
+        self._new_id = new_id
+        self._inspect = inspect
+        self._prefix = f"{origin.workspace}:".encode()
+        self._browser = origin.browser
+        self._marks = [mark.encode() for mark in marks_of_request(parcel, origin)]
+        self._received = text_of(origin.received)
+        self._shared = _shared(origin.workspace, origin.source, self._received)
+        self._latest = latest_of(origin.received)
+        self._sent_at = normalise(read(parcel.sent_at), self._latest)
+        self.verdicts = Verdicts([], [], [])
+
+    def put_all(self, events: Sequence[Raw | bytes], glimpses: Sequence[Glimpse]) -> None:
+        """Judge events whose fields are right one by one.
+
+        Those with nothing odd about them, nearly all, are dealt with here and now: what it costs
+        to admit one is the better part of what ingest costs.
+        """
+        browser = self._browser
+        admitted, shared, latest = self.verdicts.admitted, self._shared, self._latest
+        prefix, largest, kind = self._prefix, self._limits.event_bytes, self._kind
+        ids, inspect = self.verdicts.ids, self._inspect
+        marked = bool(self._marks)
+        for event, seen in zip(events, glimpses, strict=True):
+            raw, message_id, customer = bytes(event), seen.message_id, seen.user_id
+            common, time = shared.get(seen.type), exact(seen.timestamp)
+            agent = (seen.context and seen.context.user_agent) or browser
+            if (
+                common is None
+                or not message_id
+                or type(customer) is not str
+                or not customer
+                or not EARLIEST <= time <= latest
+                or (not seen.event and seen.type == "track")
+                or (kind is not None and kind != seen.type)
+                or seen.write_key is not None
+                or len(raw) > largest
+                or inspect is not None
+                or marked
+                or (agent and _is_bot(agent))
+            ):
+                self.put(raw, seen)
+                continue
+            ids.append(id_ := message_id.encode())
+            headers = [("ce_id", id_), ("ce_time", time)]
+            admitted.append(Message(_TOPIC, prefix + customer.encode(), raw, headers, common))
+
+    def put(self, raw: bytes, seen: Glimpse | None) -> None:
+        """Judge the next event; without a glimpse, or where it is too large, look closely."""
+        verdicts, most = self.verdicts, self._limits.event_bytes
+        if seen is not None and len(raw) <= most:
+            verdict = self.decide(raw, seen)
+        else:
+            verdict = self.examine(raw)
+        if isinstance(verdict, Message):
+            verdicts.admitted.append(verdict)
+            verdicts.ids.append(verdict.headers[0][1])
+        else:
+            index = len(verdicts.admitted) + len(verdicts.refused)
+            verdicts.refused.append(Refusal(verdict, index, raw[:most]))
+
+    def examine(self, raw: bytes) -> Message | Fault:
+        """Judge an event that has to be looked at closely."""
+        if len(raw) > self._limits.event_bytes:
+            return _too_large(raw, self._limits)
+        found = examine(raw, self._kind)
+        if isinstance(found, Fault):
+            return found
+        return self.decide(raw, found.glimpse, rewrite=found.rewrite)
+
+    def decide(self, raw: bytes, seen: Glimpse, *, rewrite: bool = False) -> Message | Fault:
+        """Judge an event whose fields are right one by one; `rewrite` says its bytes are not."""
+        customer, message_id, kind = seen.user_id, seen.message_id, self._kind or seen.type
+        if type(customer) is not str or not customer:
+            customer = customer_id(customer) or customer_id(seen.anonymous_id)
+        if kind is None or customer is None or (kind == "track" and not seen.event):
+            return _missing(kind, customer, message_id)
+        if rewrite or not message_id or kind != seen.type or seen.write_key is not None:
+            message_id = message_id or self._new_id()
+            raw = _rewrite(raw, message_id, kind)
+        if self._inspect is not None:
+            found = self._inspect(raw, Subject(kind, seen.event, message_id))
+            if isinstance(found, Fault):
+                return found
+            raw = found
+        time = normalise(seen.timestamp, self._latest) or self._other_time(seen)
+        headers = [("ce_id", message_id.encode()), ("ce_time", time or self._received)]  # id first
+        if time is None:
+            headers.append(UNTIMED)
+        marks = self._marks
+        if _is_bot((seen.context and seen.context.user_agent) or self._browser):
+            marks = [BOT.encode(), *marks]
+        if marks:
+            headers.append((MARKS_HEADER, b",".join(marks)))
+        key = self._prefix + customer.encode()
+        return Message(_TOPIC, key, raw, headers, self._shared[kind])
+
+    def _other_time(self, seen: Glimpse) -> bytes | None:
+        latest = self._latest
+        return (
+            normalise(seen.original_timestamp, latest)
+            or normalise(seen.sent_at, latest)
+            or self._sent_at
+        )
+
+
+def marks_of_request(parcel: Parcel, origin: Origin) -> tuple[str, ...]:
+    """Give the marks that all events of a request have."""
+    marks = ((INTERNAL, origin.internal), (HISTORICAL, parcel.historical))
+    return tuple(mark for mark, holds in marks if holds)
+
+
+def _shared(workspace: str, source: str, received: bytes) -> dict[str | None, Shared]:
+    """Give, by type, the headers that a request's touchpoints have in common.
+
+    With each touchpoint's own they are what `envelope_of(...).headers()` gives.
+    """
+    received_header = (("ce_receivedtime", received),)
+    return {
+        kind: Shared(received_header, fixed) for kind, fixed in _fixed(workspace, source).items()
+    }
+
+
+@lru_cache(maxsize=512)
+def _fixed(workspace: str, source: str) -> dict[str, tuple[Header, ...]]:
+    """Give, by type, the headers that all touchpoints of a source have."""
+    source_header = ("ce_source", source_uri(workspace, source).encode())
+    return {
+        kind: (SPECVERSION, source_header, header, JSON) for kind, header in TYPE_HEADERS.items()
+    }
+
+
+def _missing(kind: str | None, customer: str | None, message_id: str | None) -> Fault:
+    if kind is None:
+        detail = f"type must be one of {', '.join(TYPES)}"
+        return Fault("touchpoint.type_unknown", detail, message_id)
+    if customer is None:
+        detail = "an event needs a userId or an anonymousId"
+        return Fault("touchpoint.identity_missing", detail, message_id)
+    return Fault("touchpoint.event_missing", "a track call needs the event's name", message_id)
+
+
+def _is_bot(user_agent: object) -> bool:
+    return isinstance(user_agent, str) and crawls(user_agent)
+
+
+def _too_large(raw: bytes, limits: Limits) -> Fault:
+    kept = f"its first {limits.event_bytes:,} bytes are kept in the quarantine"
+    detail = f"an event may have {limits.event_bytes:,} bytes, this one has {len(raw):,}; {kept}"
+    return Fault("touchpoint.too_large", detail)
+
+
+def _rewrite(raw: bytes, message_id: str, kind: str) -> bytes:
+    """Write an event anew with its id and type and without the write key."""
+    fields = _as_fields(raw)
+    fields["messageId"] = Raw(_encode(message_id))
+    fields["type"] = Raw(_encode(kind))
+    fields.pop("writeKey", None)
+    return _encode(fields)

@@ -1,0 +1,41 @@
+"""Segment's HTTP tracking API: the names of its calls, and what its browser SDK loads first.
+
+Source: Segment's HTTP API specification; the short forms are those of its browser SDK.
+"""
+
+from typing import Final
+
+from clm_common.contracts.touchpoint import TouchpointType
+
+SHORT: Final[dict[TouchpointType, str]] = {
+    "identify": "i",
+    "track": "t",
+    "page": "p",
+    "screen": "s",
+    "group": "g",
+    "alias": "a",
+}
+"""Every call and its short form."""
+
+
+def settings_of(write_key: str, *, api_host: str, protocol: str) -> dict[str, object]:
+    """Give the document Segment's browser SDK loads before it sends its first event.
+
+    Args:
+        write_key: the source's key, as the browser sent it.
+        api_host: host and path the SDK posts to, without a protocol.
+        protocol: `http` or `https`.
+    """
+    segment = {
+        "apiKey": write_key,
+        "apiHost": api_host,
+        "protocol": protocol,
+        "versionSettings": {"version": "4.4.7", "componentTypes": ["browser"]},
+    }
+    enabled = {"__default": {"enabled": True, "integrations": {}}}
+    return {
+        "integrations": {"Segment.io": segment},
+        "plan": {"track": enabled, "identify": enabled, "group": enabled},
+        "metrics": {"sampleRate": 0},
+        "analyticsNextEnabled": True,
+    }

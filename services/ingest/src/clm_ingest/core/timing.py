@@ -1,0 +1,125 @@
+"""Event times: any form a sender may use, written as RFC 3339 in UTC with six decimals.
+
+The time is a function of the event alone. It is not corrected by the moment of receipt: a sender
+that repeats a call after an outage would else move the event, and a timeline has to be the same
+whenever its touchpoints arrive. Correcting a skewed clock is a decision of its own, to be taken
+where all of a device's events are seen.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from clm_common.instant import DAY, to_datetime
+
+EARLIEST: Final = b"1970-01-01T00:00:00.000000Z"
+"""Nothing is older: such times are the zero values of clocks and languages."""
+
+AHEAD: Final = DAY
+"""µs a sender's clock may be ahead of ours; what is further in the future is no usable time."""
+
+_SECONDS_BELOW: Final = 1e11
+"""A number below is seconds (until the year 5138), one from there on milliseconds (from 1973)."""
+
+_LONGEST: Final = 64
+_WHOLE_SECOND: Final = len('"2026-11-22T10:00:00Z"')
+_EPOCH_DIGITS: Final = re.compile(r"-?\d{9,14}(\.\d*)?", re.ASCII)
+_ORDINAL: Final = re.compile(r"(\d{4})-?(\d{3})([T ].*)?", re.ASCII)
+_MONTH: Final = re.compile(r"\d{4}-\d{2}", re.ASCII)
+_SPACE_BEFORE_OFFSET: Final = re.compile(r"(?<=\d) +(?=[+-]\d|Z)", re.ASCII)
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def text_of(micros: int) -> bytes:
+    """Write µs since the epoch as `to_rfc3339` does, at a fifth of its cost."""
+    return _text(to_datetime(micros))
+
+
+def latest_of(received: int) -> bytes:
+    """Give the last instant (RFC 3339) that an event received at this µs may claim."""
+    return text_of(received + AHEAD)
+
+
+def exact(value: datetime | float | None) -> bytes:
+    """Write the commonest form quickly: a datetime in UTC with a fraction; others are empty."""
+    if type(value) is not datetime or value.tzinfo is not UTC or not value.microsecond:
+        return b""
+    return _encode(value)[1:-1]
+
+
+def normalise(value: datetime | float | None, latest: bytes) -> bytes | None:
+    """Write a sender's time as RFC 3339 in UTC with six decimals.
+
+    Args:
+        value: a datetime (a naive one is UTC), or a number as `read` takes it.
+        latest: the last instant that counts, as `latest_of` gives it.
+
+    Returns:
+        The time; None if it is before the epoch or after `latest`.
+    """
+    moment = value
+    if type(moment) is not datetime or moment.tzinfo is not UTC:
+        moment = _in_utc(value)
+        if moment is None:
+            return None
+    text = _text(moment)
+    return text if EARLIEST <= text <= latest else None
+
+
+def _text(moment: datetime) -> bytes:
+    text = _encode(moment)
+    return text[1:-2] + b".000000Z" if len(text) == _WHOLE_SECOND else text[1:-1]
+
+
+def read(value: object) -> datetime | None:
+    """Read whatever a sender may have put for a time.
+
+    Args:
+        value: ISO 8601 text in any of its forms, or seconds or milliseconds since the epoch as a
+            number or as digits.
+
+    Returns:
+        The time; None if this is none.
+    """
+    try:
+        if isinstance(value, str) and len(value) <= _LONGEST:
+            return _from_text(value.strip().upper())
+    except ValueError:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | datetime):
+        return None
+    return _in_utc(value)
+
+
+def _in_utc(value: datetime | float | None) -> datetime | None:
+    try:
+        if value is None:
+            return None
+        if not isinstance(value, datetime):
+            return _from_number(value)
+        if value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        return value.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _from_text(text: str) -> datetime:
+    """Read what `datetime.fromisoformat` reads, and digits, ordinal dates and bare months."""
+    if _EPOCH_DIGITS.fullmatch(text):
+        return _from_number(float(text))
+    if _MONTH.fullmatch(text):
+        return datetime.fromisoformat(f"{text}-01")
+    if ordinal := _ORDINAL.fullmatch(text):
+        year, day, rest = ordinal.groups()
+        date = datetime.strptime(f"{year}{day}", "%Y%j").replace(tzinfo=UTC).date()
+        return datetime.fromisoformat(f"{date}{rest or ''}")
+    return datetime.fromisoformat(_SPACE_BEFORE_OFFSET.sub("", text))
+
+
+def _from_number(number: float) -> datetime:
+    scale = 1_000_000 if abs(number) < _SECONDS_BELOW else 1_000
+    return to_datetime(round(number * scale))

@@ -1,0 +1,1 @@
+"""The history of the schema `ingest`, run by Alembic at the start."""

@@ -1,0 +1,1 @@
+"""Stage-engine: advances one state machine per customer and publishes what changed."""

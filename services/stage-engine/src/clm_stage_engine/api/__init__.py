@@ -1,0 +1,66 @@
+"""The query API: who is, or was, in which stage and why, always of the token's workspace."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import FastAPI
+
+from clm_common.bus.ports import Producer
+from clm_common.clock import Clock
+from clm_common.runtime.etags import Etags
+from clm_common.runtime.http import new_app
+from clm_common.runtime.tokens import Verifier
+from clm_common.store.database import Database
+from clm_stage_engine.api import (
+    erasures,
+    exports,
+    histories,
+    moves,
+    overviews,
+    profiles,
+    streams,
+    versions,
+)
+from clm_stage_engine.api.parts import Parts
+from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.governing import Board
+from clm_stage_engine.identity_file import shipped
+from clm_stage_engine.live import Hub
+
+__all__ = ["make_app"]
+
+_DESCRIPTION: Final = (
+    "Customers' stages: who is in which one, since when, and by which touchpoint; "
+    "as it is now, as it was at any instant, and as it was believed to be."
+)
+
+
+def make_app(  # noqa: PLR0913 - what stands behind the API
+    database: Database,
+    verifier: Verifier,
+    clock: Clock,
+    board: Board,
+    live: Hub,
+    *,
+    producer: Producer,
+    identifiers: Identifiers | None = None,
+) -> FastAPI:
+    """Make the app.
+
+    Args:
+        database: stage-engine's schema.
+        verifier: checks bearer tokens.
+        clock: tells what lies in the future.
+        board: says which definition decides about whom.
+        live: hands out what happens; somebody must run it.
+        producer: publishes what somebody decided.
+        identifiers: tells how identifiers are looked for; the shipped ones if left out.
+    """
+    app = new_app("stage-engine", title="CLM stage-engine", description=_DESCRIPTION, version="1")
+    app.state.verifier = verifier
+    app.state.parts = Parts(database, clock, board, live, producer, identifiers or shipped())
+    for routes in (profiles, histories, moves, streams, exports, erasures, overviews, versions):
+        app.include_router(routes.router)
+    app.add_middleware(Etags)
+    return app

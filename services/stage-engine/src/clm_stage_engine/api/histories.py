@@ -1,0 +1,92 @@
+"""Routes about what happened to somebody, and why: timeline, reasons, touchpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from clm_common.contracts.touchpoint import TouchpointType
+from clm_stage_engine import views
+from clm_stage_engine.api.parts import Asked, Behind, Instant, Limit, Place, Word
+from clm_stage_engine.cursor import Page
+from clm_stage_engine.queries import explaining, timelines, touchpoints
+from clm_stage_engine.queries import sight as sights
+from clm_stage_engine.queries.sight import Sight
+from clm_stage_engine.queries.touchpoints import Wanted
+from clm_stage_engine.reasons import Explained, TimelinePage
+
+router: Final = APIRouter(tags=["profiles"])
+
+
+@router.get("/v1/profiles/{profile_id}/timeline", summary="A profile's timeline")
+async def get_timeline(
+    asked: Asked,
+    behind: Behind,
+    *,
+    explain: Annotated[bool, Query(description="With each stage change, why.")] = False,
+    cursor: Place = None,
+    limit: Limit = 200,
+) -> TimelinePage:
+    """Give its touchpoints and the stage changes that stand (or stood), oldest first."""
+    async with behind.database.connection() as db:
+        return await timelines.timeline(
+            db, asked.workspace, asked.id, asked.sight, Page(cursor, limit), explain=explain
+        )
+
+
+@router.get("/v1/profiles/{profile_id}/explain", summary="Why somebody is in their stage")
+async def get_explained(
+    asked: Asked, behind: Behind, cursor: Place = None, limit: Limit = 20
+) -> Explained:
+    """Explain the transitions that stand (or stood), newest first, and what could come next."""
+    page = Page(cursor, limit)
+    async with behind.database.connection() as db:
+        found = await explaining.explained(db, asked.workspace, asked.id, asked.sight, page)
+        if asked.sight.is_present and cursor is None:
+            now = behind.clock.now()
+            lifecycle = behind.board.rules.lifecycle(asked.workspace, asked.id)
+            found.outlook = await explaining.ahead(db, asked.workspace, asked.id, lifecycle, now)
+    return found
+
+
+class Filters(BaseModel):
+    """Which touchpoints somebody wants."""
+
+    event: Word | None = Field(None, description="Only this tracked event.")
+    type: TouchpointType | None = Field(None, description="Only this type.")
+    source: Word | None = Field(None, description="Only from this source, by its id.")
+    channel: Word | None = Field(None, description="Only of this channel: `paid-search`.")
+    since: Instant | None = Field(None, description="Only then or later.")
+    until: Instant | None = Field(None, description="Only before then.")
+    cursor: Place = None
+    limit: Limit = 100
+
+    def wanted(self, sight: Sight) -> Wanted:
+        """Give the same for the query."""
+        return Wanted(
+            self.since, self.until, self.source, self.type, self.event, self.channel, sight
+        )
+
+
+@router.get(
+    "/v1/profiles/{profile_id}/touchpoints",
+    summary="A profile's touchpoints",
+    response_model=views.TouchpointPage,
+)
+async def get_touchpoints(
+    asked: Asked, behind: Behind, filters: Annotated[Filters, Query()]
+) -> Response:
+    """Give its touchpoints as they were sent, newest first."""
+    async with behind.database.connection() as db:
+        mine = await sights.members(db, asked.workspace, asked.id, asked.sight.recorded)
+        page = await touchpoints.newest(
+            db,
+            asked.id,
+            [row["id"] for row in mine],
+            filters.wanted(asked.sight),
+            Page(filters.cursor, filters.limit),
+        )
+    return Response(msgspec.json.encode(page), media_type="application/json")

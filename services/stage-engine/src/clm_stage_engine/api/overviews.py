@@ -1,0 +1,55 @@
+"""Routes about a workspace as a whole: stages, deadlines, definitions, progress."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+
+from clm_common.instant import DAY, from_datetime
+from clm_stage_engine.api.parts import Behind, Instant, Limit, Place, Reader
+from clm_stage_engine.cursor import Page
+from clm_stage_engine.queries import overview
+from clm_stage_engine.views import DeadlinePage, Lifecycles, Progress, StageCounts
+
+router: Final = APIRouter(tags=["workspace"])
+
+
+@router.get("/v1/stages", summary="People per stage")
+async def get_stages(who: Reader, behind: Behind) -> StageCounts:
+    """Count who is in each stage now."""
+    async with behind.database.connection() as db:
+        lifecycle = behind.lifecycle(who.workspace)
+        counts = await overview.stages(db, who.workspace, lifecycle)
+    return StageCounts(lifecycle=lifecycle.key, definition=lifecycle.digest, stages=counts)
+
+
+@router.get("/v1/deadlines", summary="Deadlines to come")
+async def get_deadlines(
+    who: Reader,
+    behind: Behind,
+    before: Annotated[
+        Instant | None, Query(description="Up to this instant; a day from now if left out.")
+    ] = None,
+    cursor: Place = None,
+    limit: Limit = 100,
+) -> DeadlinePage:
+    """List whom time alone will move (or make the engine look at) next, the earliest first."""
+    end = behind.clock.now() + DAY if before is None else from_datetime(before)
+    async with behind.database.connection() as db:
+        return await overview.deadlines(
+            db, who.workspace, behind.lifecycle(who.workspace), end, Page(cursor, limit)
+        )
+
+
+@router.get("/v1/lifecycles", summary="The lifecycles that run")
+async def get_lifecycles(who: Reader, behind: Behind) -> Lifecycles:
+    """Give the definitions that decide, as data and as they were written."""
+    return Lifecycles(lifecycles=[behind.running(who.workspace).view])
+
+
+@router.get("/v1/progress", summary="How much has been folded")
+async def get_progress(who: Reader, behind: Behind) -> Progress:
+    """Count the workspace's profiles and touchpoints, and give the partitions' positions."""
+    async with behind.database.connection() as db:
+        return await overview.progress(db, who.workspace)

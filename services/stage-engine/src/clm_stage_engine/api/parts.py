@@ -1,0 +1,176 @@
+"""What every route needs: who asks, what stands behind the API, and whose profile it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import Depends, Query, Request
+from msgspec import Struct
+from pydantic import AfterValidator, StringConstraints
+
+from clm_common.bus.ports import Producer
+from clm_common.clock import Clock
+from clm_common.errors import Rejected
+from clm_common.instant import to_datetime
+from clm_common.runtime.tokens import Principal, require
+from clm_common.store.database import Database
+from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.governing import Board
+from clm_stage_engine.live import Hub
+from clm_stage_engine.queries import sight as sights
+from clm_stage_engine.queries.sight import FOREVER, PRESENT, Sight
+from clm_stage_engine.running import Running
+
+Reader = Annotated[Principal, Depends(require("profiles:read"))]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+_YEARS: Final = range(1000, 9999)  # far from the ends of the calendar, whatever the offset
+
+Place = Annotated[str | None, Query(description="`next` of the page before.", max_length=2000)]
+
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=1000)]
+"""A name or an id: what PostgreSQL can hold."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Take an instant without an offset for UTC; refuse those at the ends of the calendar."""
+    if moment.year not in _YEARS:
+        raise ValueError("the year must lie between 1000 and 9998")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Instant = Annotated[datetime, AfterValidator(_in_utc)]
+"""A date and time; without an offset it is UTC."""
+
+_AHEAD: Final = timedelta(minutes=1)  # clocks differ
+
+
+class Parts(Struct, frozen=True):
+    """What stands behind the API.
+
+    Attributes:
+        database: stage-engine's schema.
+        clock: tells what lies in the future.
+        board: says which definition decides about whom.
+        live: hands out what happens.
+        producer: publishes what somebody decided.
+        identifiers: tells how identifiers are looked for.
+    """
+
+    database: Database
+    clock: Clock
+    board: Board
+    live: Hub
+    producer: Producer
+    identifiers: Identifiers
+
+    def running(self, workspace: str) -> Running:
+        """Give the lifecycle that decides about a workspace's people, but for those of a canary."""
+        return self.board.rules.running(workspace)
+
+    def lifecycle(self, workspace: str) -> Lifecycle:
+        """Give its definition; see `running`."""
+        return self.running(workspace).lifecycle
+
+
+def parts(request: Request) -> Parts:
+    """Give what stands behind the API; a dependency."""
+    found: Parts = request.app.state.parts
+    return found
+
+
+Behind = Annotated[Parts, Depends(parts)]
+
+
+def _past(behind: Parts, name: str, moment: datetime | None) -> datetime:
+    """Read an instant that lies in the past; None stands for no limit.
+
+    Raises:
+        Rejected: it lies in the future.
+    """
+    if moment is None:
+        return FOREVER
+    now = to_datetime(behind.clock.now())
+    if moment > now + _AHEAD:
+        message = f"{name} lies in the future; nobody knows yet"
+        raise Rejected(422, f"{name}.future", message, now=now)
+    return moment
+
+
+async def recorded(
+    behind: Behind,
+    recorded: Annotated[
+        Instant | None,
+        Query(description="Recorded time: leave out what was written down later."),
+    ] = None,
+) -> datetime:
+    """Read up to when what was written down counts; a dependency."""
+    return _past(behind, "recorded", recorded)
+
+
+Recorded = Annotated[datetime, Depends(recorded)]
+
+
+async def sight(
+    behind: Behind,
+    written: Recorded,
+    as_of: Annotated[
+        Instant | None,
+        Query(description="Valid time: leave out what happened later. Without an offset: UTC."),
+    ] = None,
+) -> Sight:
+    """Read from where somebody looks back; a dependency."""
+    return Sight(_past(behind, "as_of", as_of), written)
+
+
+Looking = Annotated[Sight, Depends(sight)]
+
+
+class Subject(Struct, frozen=True):
+    """Whose profile a route is about.
+
+    Attributes:
+        workspace: the token's.
+        asked: the id in the address.
+        id: the profile that this id belongs, or belonged, to.
+        sight: from where one looks back.
+    """
+
+    workspace: str
+    asked: UUID
+    id: UUID
+    sight: Sight
+
+
+async def subject(who: Reader, behind: Behind, profile_id: UUID, looking: Looking) -> Subject:
+    """Find whose profile an id means; a dependency. See `find`."""
+    return await find(behind, who, profile_id, looking)
+
+
+async def find(behind: Parts, who: Principal, wanted: UUID, looking: Sight) -> Subject:
+    """Find whose profile an id means: of one that was merged, the one it was merged into.
+
+    Raises:
+        Rejected: 404; there is none, or there was none yet.
+    """
+    async with behind.database.connection() as db:
+        owner = await sights.owner(db, who.workspace, wanted, looking.recorded)
+    if owner is None:
+        raise unknown(wanted)
+    return Subject(who.workspace, wanted, owner, looking)
+
+
+async def present(who: Reader, behind: Behind, profile_id: UUID) -> Subject:
+    """Find whose profile an id means now; a dependency. See `find`."""
+    return await find(behind, who, profile_id, PRESENT)
+
+
+Asked = Annotated[Subject, Depends(subject)]
+Present = Annotated[Subject, Depends(present)]
+
+
+def unknown(wanted: UUID) -> Rejected:
+    """Give the refusal of an id that nobody has."""
+    return Rejected(404, "profile.unknown", f"there is no profile {wanted} in this workspace")

@@ -1,0 +1,153 @@
+"""Routes about people: find them, look at one, now or as they were."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID
+from clm_common.errors import Rejected
+from clm_common.runtime.handler import Connection
+from clm_stage_engine.api.parts import (
+    Asked,
+    Behind,
+    Instant,
+    Limit,
+    Place,
+    Reader,
+    Recorded,
+    Word,
+    find,
+    unknown,
+)
+from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.cursor import Page
+from clm_stage_engine.queries import attributes, profiles
+from clm_stage_engine.queries.sight import Sight
+from clm_stage_engine.views import IdentityPage, Profile, ProfilePage
+
+router: Final = APIRouter(tags=["profiles"])
+
+
+class Paging(BaseModel):
+    """Which page."""
+
+    cursor: Place = None
+    limit: Limit = 200
+
+
+class Search(BaseModel):
+    """Whom somebody looks for."""
+
+    user_id: Word | None = Field(None, description="The customer's id.")
+    anonymous_id: Word | None = Field(None, description="A device's id.")
+    identifier: Word | None = Field(
+        None,
+        description="Any identifier as `kind:value`: `user_id:42`, `email:ada@example.com`, or an "
+        "id of another system, `crm:7`. Several people may share one.",
+    )
+    stage: Word | None = Field(
+        None, description="Only who is in it, by key or alias; first come first."
+    )
+    entered_from: Instant | None = Field(
+        None, description="With `stage`: only who entered it then or later."
+    )
+    entered_until: Instant | None = Field(
+        None, description="With `stage`: only who entered it before then."
+    )
+    cursor: Place = None
+    limit: Limit = 100
+
+    def named(self) -> tuple[str, str] | None:
+        """Give the one kind and value that somebody is looked for by.
+
+        Raises:
+            Rejected: 422; there are several, or it is none.
+        """
+        short = {USER_ID: self.user_id, ANONYMOUS_ID: self.anonymous_id}
+        given = [(kind, value) for kind, value in short.items() if value is not None]
+        if self.identifier is not None:
+            kind, _, value = self.identifier.partition(":")
+            if not (kind and value):
+                raise Rejected(
+                    422, "identifier.invalid", "write identifier as kind:value, such as user_id:42"
+                )
+            given.append((kind, value))
+        if len(given) > 1:
+            raise Rejected(422, "identifier.several", "look for one identifier at a time")
+        return given[0] if given else None
+
+
+@router.get("/v1/profiles", summary="Find profiles")
+async def find_profiles(
+    who: Reader, behind: Behind, search: Annotated[Search, Query()]
+) -> ProfilePage:
+    """Find one by an identifier, or page through a stage or through all."""
+    named, stage = search.named(), search.stage
+    entered = search.entered_from, search.entered_until
+    if stage is None and entered != (None, None):
+        raise Rejected(422, "profiles.stage_missing", "entered_from and entered_until need stage")
+    page = Page(search.cursor, search.limit)
+    async with behind.database.connection() as db:
+        if named is not None:
+            return ProfilePage(profiles=await _found(behind.identifiers, db, who.workspace, *named))
+        if stage is None:
+            return await profiles.every(db, who.workspace, page)
+        key = behind.lifecycle(who.workspace).names.get(stage, stage)
+        return await profiles.in_stage(db, who.workspace, key, entered, page)
+
+
+async def _found(
+    identifiers: Identifiers, db: Connection, workspace: str, kind: str, value: str
+) -> list[Profile]:
+    """Give who has an identifier: one by an id of their own, perhaps several by an attribute."""
+    if kind in {USER_ID, ANONYMOUS_ID}:
+        one = await profiles.named(db, workspace, kind, value)
+        return [one] if one else []
+    normal = identifiers.normal(kind, value)
+    if normal is None:
+        return []
+    return await attributes.holders(db, workspace, (kind, normal), identifiers.limit(kind))
+
+
+@router.get("/v1/profiles/{profile_id}", summary="One profile, now or as it was")
+async def get_profile(asked: Asked, behind: Behind, response: Response) -> Profile:
+    """Give a profile; the id of one that was merged gives the one it was merged into.
+
+    With `as_of` the stage the person was in at that instant, as is known today; with `recorded`
+    what was believed at that instant; with both, what was believed then about then.
+    """
+    async with behind.database.connection() as db:
+        if asked.sight.is_present:
+            found = await profiles.get(db, asked.workspace, asked.id)
+        else:
+            found = await profiles.get_at(db, asked.workspace, asked.id, asked.sight)
+    if found is None:
+        if asked.sight.is_present:
+            raise unknown(asked.asked)
+        raise Rejected(
+            404, "profile.not_yet", f"profile {asked.asked} was in no stage yet at that time"
+        )
+    if asked.id != asked.asked:
+        found.merged_into = asked.id
+        response.headers["content-location"] = f"/v1/profiles/{asked.id}"
+    return found
+
+
+@router.get("/v1/profiles/{profile_id}/identities", summary="A profile's identifiers")
+async def get_identities(
+    who: Reader,
+    behind: Behind,
+    profile_id: UUID,
+    written: Recorded,
+    page: Annotated[Paging, Query()],
+) -> IdentityPage:
+    """Give the identifiers that are, or were believed to be, a profile's, by kind and value."""
+    asked = await find(behind, who, profile_id, Sight(recorded=written))
+    async with behind.database.connection() as db:
+        return await profiles.identities(
+            db, asked.workspace, asked.id, written, Page(page.cursor, page.limit)
+        )

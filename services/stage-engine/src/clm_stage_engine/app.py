@@ -1,0 +1,160 @@
+"""Puts stage-engine together: its schema, its worker, its relays and its API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from clm_common.bus.kafka import PartitionReader, TransactionalPublisher
+from clm_common.bus.ports import Publisher
+from clm_common.contracts.topics import (
+    ERASURES,
+    ERASURES_DLQ,
+    JOURNEY,
+    PUBLISHED,
+    STAGE_CHANGES,
+    TOUCHPOINTS,
+    TOUCHPOINTS_DLQ,
+)
+from clm_common.runtime.relay import Relay
+from clm_common.runtime.service import Service
+from clm_common.runtime.tokens import Verifier
+from clm_common.runtime.wiring import Plant, plant
+from clm_common.store.database import Database
+from clm_common.store.offsets import Claim
+from clm_stage_engine import definitions, housekeeping
+from clm_stage_engine.answers import open_answers
+from clm_stage_engine.api import make_app
+from clm_stage_engine.channel_file import load_channels, own_channels
+from clm_stage_engine.core.channel import Channels
+from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.erased import Erased
+from clm_stage_engine.governing import Board
+from clm_stage_engine.handlers import TouchpointHandler
+from clm_stage_engine.identity_file import SHIPPED, load_identifiers
+from clm_stage_engine.live import Hub
+from clm_stage_engine.outbox import Facts
+from clm_stage_engine.receipts import Receipts
+from clm_stage_engine.running import Running, choose, published
+from clm_stage_engine.settings import Settings
+from clm_stage_engine.store import SCHEMA, versions
+from clm_stage_engine.store.months import Months
+from clm_stage_engine.store.versions import Deciding
+
+TOPICS: Final = (
+    TOUCHPOINTS,
+    TOUCHPOINTS_DLQ,
+    JOURNEY,
+    STAGE_CHANGES,
+    PUBLISHED,
+    ERASURES,
+    ERASURES_DLQ,
+)
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncGenerator[Service]:
+    """Open what stage-engine needs and yield it."""
+    own = (settings.lifecycle_dir,) if settings.lifecycle_dir else ()
+    folders = (definitions.SHIPPED, *own)
+    running = choose(folders, settings.lifecycle)
+    channels = load_channels(*own_channels(own))
+    identifiers = load_identifiers(settings.identity_file or SHIPPED)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(
+            plant(settings, package="clm_stage_engine", schema=SCHEMA)
+        )
+        months = Months(parts.database, parts.clock)
+        board = make_board(parts.database, running, channels)
+        handlers = partial(
+            open_handler, settings, parts, board, channels, identifiers, months, erased=Erased()
+        )
+        keep = settings.longest_history
+        live = Hub(parts.database, parts.clock)
+        answers = await stack.enter_async_context(PartitionReader(parts.kafka))
+        receipts = Receipts(parts.database, parts.kafka, answers)
+        yield Service(
+            app=make_app(
+                parts.database,
+                Verifier.of(settings),
+                parts.clock,
+                board,
+                live,
+                producer=parts.producer,
+                identifiers=identifiers,
+            ),
+            pings=parts.pings,
+            prepare=partial(prepare, parts, board),
+            tasks={
+                "worker": parts.worker(TOUCHPOINTS, handlers).run,
+                "lifecycles": board.stay_fresh,
+                "answers": parts.worker(ERASURES, open_answers, reader=answers).run,
+                "receipts": receipts.run,
+                "live": live.run,
+                "housekeeping": partial(
+                    housekeeping.keep, parts.database, months, parts.clock, keep
+                ),
+            },
+        )
+
+
+def make_board(database: Database, running: Running, channels: Channels) -> Board:
+    """Make what says which definition decides about whom.
+
+    Args:
+        database: stage-engine's schema.
+        running: what runs where nothing was published.
+        channels: the installation's tables.
+    """
+
+    async def read() -> Sequence[Deciding]:
+        async with database.connection() as db:
+            return await versions.deciding(db, running.lifecycle.key)
+
+    return Board(running, read, lambda text, number: published(text, number, channels))
+
+
+async def prepare(parts: Plant, board: Board) -> None:
+    """Bring the schema to this release, see to the topics, and learn what decides.
+
+    Raises:
+        DefinitionError: a published version cannot be right by this release.
+        Unavailable: a server is away.
+    """
+    await parts.prepare(TOPICS)
+    await board.refresh()
+
+
+async def open_handler(  # noqa: PLR0913, PLR0917 - what the handler is made of
+    settings: Settings,
+    parts: Plant,
+    board: Board,
+    channels: Channels,
+    identifiers: Identifiers,
+    months: Months,
+    claim: Claim,
+    *,
+    erased: Erased,
+) -> TouchpointHandler:
+    """Make the handler of a partition that was just taken, with its relay."""
+
+    async def publisher() -> Publisher:
+        return TransactionalPublisher(
+            parts.kafka, service="clm-stage-engine", partition=claim.partition
+        )
+
+    facts = Facts(parts.database, TOUCHPOINTS.name, claim.partition)
+    return TouchpointHandler(
+        claim,
+        board=board,
+        channels=channels,
+        identifiers=identifiers,
+        partitions=TOUCHPOINTS.partitions,
+        relay=Relay(claim.partition, publisher, facts),
+        clock=parts.clock,
+        months=months,
+        cached_profiles=settings.cached_profiles,
+        erased=erased,
+    )

@@ -1,0 +1,106 @@
+"""A decided batch: its rows, the profiles it changes, and how they are written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from clm_common import telemetry
+from clm_common.errors import RaceLost
+from clm_common.runtime.handler import Connection, Refusal
+from clm_common.runtime.relay import Relay
+from clm_stage_engine.cache import Cache
+from clm_stage_engine.core import river
+from clm_stage_engine.core.identity import IdentityRow, Write
+from clm_stage_engine.journal import Journal
+from clm_stage_engine.profiles import Entry
+from clm_stage_engine.store import writing
+from clm_stage_engine.sweeping import Stretch
+
+
+class Decided(Struct, frozen=True):
+    """What was decided about some records or deadlines of one partition.
+
+    Attributes:
+        journal: the facts.
+        entries: the profiles at their next version.
+        wakes: when each of them wants its deadlines looked at, µs.
+        writes: identities to insert or to link.
+        relied: the anonymous identities that decided whose a touchpoint is.
+        refused: records that can never be processed.
+        cache: takes the outcome over once it is committed.
+        relay: publishes the facts once they are committed.
+        stretch: the piece of a sweep that it does.
+        named: attributes that touchpoints named.
+    """
+
+    journal: Journal
+    entries: Mapping[UUID, Entry]
+    wakes: Mapping[UUID, int]
+    writes: Sequence[Write]
+    relied: Sequence[IdentityRow]
+    refused: Sequence[Refusal]
+    cache: Cache
+    relay: Relay
+    stretch: Stretch | None = None
+    named: Sequence[writing.Named] = ()
+
+    @property
+    def facts(self) -> int:
+        """How many sequence numbers it needs."""
+        return self.journal.count
+
+    async def write(self, tx: Connection, first_seq: int) -> None:
+        """Write everything set-wise.
+
+        Profiles before the check of identities: whoever moves an identity also writes both
+        profiles, so that after our version check passed nobody can move one unseen.
+
+        Raises:
+            RaceLost: a profile or identity has changed since it was read.
+        """
+        try:
+            await self._write(tx, first_seq)
+        except BaseException:
+            self._evict()
+            raise
+
+    async def _write(self, tx: Connection, first_seq: int) -> None:
+        journal = self.journal
+        if first_seq != journal.first:
+            raise RaceLost("batch.numbered", f"seq {journal.first} was expected, not {first_seq}")
+        await writing.add_identities(tx, [it.row for it in self.writes if it.expected is None])
+        await writing.link_identities(
+            tx, [(it.row, it.expected.link) for it in self.writes if it.expected is not None]
+        )
+        await writing.save_profiles(
+            tx, [(entry, self.wakes.get(entry.id)) for entry in self.entries.values()]
+        )
+        await writing.check_identities(tx, self.relied)
+        await writing.add_named(tx, self.named)
+        await writing.append_history(tx, journal.history)
+        await writing.append_changes(tx, journal.partition, journal.changes)
+        await writing.append_explanations(tx, journal.explanations)
+        await writing.append_moves(tx, journal.partition, journal.moves)
+        if self.stretch is not None:
+            await self.stretch.write(tx)
+
+    def committed(self) -> None:
+        """Keep what is in the rows now, and hand the facts over."""
+        self.cache.keep(self.entries.values(), [*self.relied, *(it.row for it in self.writes)])
+        if self.stretch is not None:
+            self.stretch.committed()
+        entered = Counter([change.target for _, change in self.journal.changes])
+        for stage, count in entered.items():
+            telemetry.STAGE_CHANGES.labels(stage).inc(count)
+        if self.journal.count:
+            self.relay.offer(
+                self.journal.first, self.journal.last, river.messages(self.journal.facts)
+            )
+
+    def _evict(self) -> None:
+        rows = [*self.relied, *(it.row for it in self.writes)]
+        self.cache.evict(self.entries, [(it.workspace, it.kind, it.value) for it in rows])

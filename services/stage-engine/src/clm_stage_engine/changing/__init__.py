@@ -1,0 +1,1 @@
+"""Changing a lifecycle with open eyes: programs that check, compare and try out definitions."""

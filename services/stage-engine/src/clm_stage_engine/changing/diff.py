@@ -1,0 +1,234 @@
+"""`python -m clm_stage_engine.changing.diff FILE` says what a definition would make of people.
+
+It folds the whole stored history by both definitions and changes nothing. It reads the settings of
+stage-engine. Progress goes to standard error, the answer to standard output. With `--checkpoint` it
+writes down how far it is; the same command then goes on. It ends with 65 where a definition cannot
+be right, with 75 where PostgreSQL is away, with 78 for wrong settings, with 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from clm_common import telemetry
+from clm_common.clock import SystemClock
+from clm_common.errors import ClmError, DefinitionError, SettingsError, Unavailable
+from clm_common.instant import to_rfc3339
+from clm_common.runtime.service import CONFIG
+from clm_common.settings import load
+from clm_common.store.database import Database
+from clm_common.store.migrations import check
+from clm_stage_engine import definitions
+from clm_stage_engine.changing import files, table
+from clm_stage_engine.changing.comparison import Answer, Comparison, Place, Question
+from clm_stage_engine.changing.validate import WRONG
+from clm_stage_engine.channel_file import load_channels, own_channels
+from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.queries import people
+from clm_stage_engine.running import published
+from clm_stage_engine.settings import Settings
+from clm_stage_engine.store import SCHEMA, versions
+
+_AWAY: Final = 75
+_INTERRUPTED: Final = 130
+_EVERY: Final = 1.0  # seconds between two reports and two checkpoints
+
+
+class Order(Struct, frozen=True):
+    """What the command line says.
+
+    Attributes:
+        file: the definition that is tried.
+        against: a lifecycle's key or file, or a version's number; None for what decides now.
+        workspace: whose people; None for all.
+        share: of the people.
+        each: how many people of a kind of difference are shown.
+        checkpoint: where to write down how far it is.
+        restart: whether what is written there is forgotten.
+        as_json: whether the answer is JSON.
+    """
+
+    file: str
+    against: str | None
+    workspace: str | None
+    share: float
+    each: int
+    checkpoint: Path | None
+    restart: bool
+    as_json: bool
+
+
+async def diff(settings: Settings, order: Order) -> Answer:
+    """Compare, from where an earlier run ended if that was written down.
+
+    Raises:
+        DefinitionError: a definition cannot be right.
+        SettingsError: the schema is not this release's, or the checkpoint is of something else.
+        Unavailable: PostgreSQL is away.
+    """
+    own = (settings.lifecycle_dir,) if settings.lifecycle_dir else ()
+    folders = (definitions.SHIPPED, *own)
+    lifecycle = files.read(order.file, folders)
+    async with Database.of(settings, SCHEMA, size=2, seconds=people.SECONDS) as database:
+        await check(database, package="clm_stage_engine")
+        against = await _against(database, settings, order, folders)
+        question = Question(
+            lifecycle.digest, against.digest, order.workspace, order.share, order.each
+        )
+        place = _begin(order, question)
+        comparison = Comparison(lifecycle, against, place)
+        left = await people.count(database, comparison.among, place.after)
+        progress = Progress(left, place, order.checkpoint)
+        try:
+            answer = await comparison.run(database, progress)
+        finally:
+            progress.write_down()
+    if order.checkpoint is not None:
+        order.checkpoint.unlink(missing_ok=True)
+    return answer
+
+
+async def _against(
+    database: Database, settings: Settings, order: Order, folders: Sequence[Path]
+) -> Lifecycle:
+    """Give what is held against: what decides now, a version, a lifecycle by its key, or a file."""
+    named, workspace = order.against, order.workspace
+    if named is not None and not named.isdecimal():
+        return files.read_or_choose(named, folders)
+    running = files.read_or_choose(settings.lifecycle, folders)
+    channels = load_channels(*own_channels(folders))
+    async with database.connection() as db:
+        if named is not None and workspace is not None:
+            version = await versions.get(db, workspace, running.key, int(named))
+            return published(version.yaml, version.number, channels).lifecycle
+        deciding = await versions.deciding(db, running.key)
+    whole = {it.workspace: it for it in deciding if it.share is None}
+    if named is not None or (workspace is None and whole):
+        message = "workspaces have versions of their own; name one with --workspace"
+        raise SettingsError("diff.workspace", message)
+    found = whole.get(workspace or "")
+    return running if found is None else published(found.yaml, found.number, channels).lifecycle
+
+
+def _begin(order: Order, question: Question) -> Place:
+    path = order.checkpoint
+    if path is None or order.restart or not path.exists():
+        return Place(question, SystemClock().now())
+    try:
+        place = msgspec.json.decode(path.read_bytes(), type=Place)
+    except (OSError, msgspec.DecodeError) as error:
+        message = f"{path} is no checkpoint of a diff ({error}); name another file, or --restart"
+        raise SettingsError("diff.checkpoint", message) from error
+    if place.question != question:
+        message = f"{path} is of another question; name another file, or --restart"
+        raise SettingsError("diff.checkpoint", message)
+    begun = to_rfc3339(place.until)
+    sys.stderr.write(f"going on after {place.found.people:,} people, as of {begun}\n")
+    return place
+
+
+class Progress:
+    """Says on standard error how far it is, and writes it down, once a second at most."""
+
+    def __init__(self, people_left: int, place: Place, path: Path | None) -> None:
+        """Begin.
+
+        Args:
+            people_left: how many are to be counted.
+            place: how far it is, always.
+            path: where to write that down.
+        """
+        self._left = people_left
+        self._place = place
+        self._path = path
+        self._began = self._last = time.monotonic()
+
+    def __call__(self, counted: int) -> None:
+        """Take note that so many people were counted."""
+        now = time.monotonic()
+        if now - self._last < _EVERY:
+            return
+        self._last = now
+        rate = counted / (now - self._began)
+        seconds = max(self._left - counted, 0) / rate
+        sys.stderr.write(
+            f"{counted:,} of {self._left:,} people, {rate:,.0f} a second, {seconds:,.0f} s to go\n"
+        )
+        sys.stderr.flush()
+        self.write_down()
+
+    def write_down(self) -> None:
+        """Write down how far it is, whole or not at all; only its owner may read it."""
+        if self._path is None:
+            return
+        new = self._path.with_name(f"{self._path.name}.new")
+        new.touch(mode=0o600)
+        new.write_bytes(msgspec.json.encode(self._place))
+        os.replace(new, self._path)  # noqa: PTH105 - the same
+
+
+def _order_of(arguments: Sequence[str] | None) -> Order:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m clm_stage_engine.changing.diff")
+    parser.add_argument("file", metavar="FILE", help="the definition to try; - reads stdin")
+    parser.add_argument(
+        "--against", metavar="KEY|FILE|VERSION", help="by default: what decides now"
+    )
+    parser.add_argument("--workspace", help="only this workspace's people")
+    parser.add_argument("--sample", type=float, default=1.0, metavar="SHARE", help="0.01: 1 in 100")
+    parser.add_argument("--examples", type=int, default=3, metavar="N", help="people of each kind")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="how far it is")
+    parser.add_argument("--restart", action="store_true", help="forget the checkpoint")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args(arguments)
+    if not 0 < given.sample <= 1:
+        parser.error("--sample is more than 0 and at most 1, for example 0.01")
+    if not 0 <= given.examples <= 100:  # noqa: PLR2004 - said in the message
+        parser.error("--examples is from 0 to 100")
+    return Order(
+        given.file,
+        given.against,
+        given.workspace,
+        given.sample,
+        given.examples,
+        given.checkpoint,
+        given.restart,
+        given.json,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare as the command line says; gives the exit code."""
+    order = _order_of(arguments)
+    goes_on = "; the same command goes on" if order.checkpoint else ""
+    try:
+        settings = load(Settings)
+        telemetry.configure("stage-engine", form="console", level="error", stream=sys.stderr)
+        with asyncio.Runner() as runner:
+            answer = runner.run(diff(settings, order))
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted{goes_on}\n")
+        return _INTERRUPTED
+    except Unavailable as error:
+        sys.stderr.write(f"{error}{goes_on}\n")
+        return _AWAY
+    except ClmError as error:
+        sys.stderr.write(f"{error}\n")
+        return WRONG if isinstance(error, DefinitionError) else CONFIG
+    text = msgspec.json.encode(answer).decode() + "\n" if order.as_json else table.written(answer)
+    sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

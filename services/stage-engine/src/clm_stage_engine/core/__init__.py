@@ -1,0 +1,1 @@
+"""The pure core of stage-engine: it decides, and does nothing."""

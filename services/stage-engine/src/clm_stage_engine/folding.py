@@ -1,0 +1,210 @@
+"""Folding a batch: the touched profiles' next versions, and the facts that follow.
+
+`advance_all` is the fast way for touchpoints newer than all a profile has; `refold` folds a profile
+again from everything that is its own, and corrects its published timeline.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from clm_common.contracts.stage_change import StageChange
+from clm_common.contracts.touchpoint import HISTORICAL
+from clm_common.instant import to_rfc3339
+from clm_stage_engine.arrivals import Arrival
+from clm_stage_engine.core.explain import record
+from clm_stage_engine.core.facts import Touch
+from clm_stage_engine.core.fold import Change, State, advance, fold, is_late, lapse, order
+from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.journal import Journal
+from clm_stage_engine.profiles import Entry
+from clm_stage_engine.store.ids import change_id
+
+Claimed = tuple[Arrival, UUID]
+"""A touchpoint and the id of its own identity."""
+
+
+class Past(Struct, frozen=True):
+    """What is stored of a profile that is folded again.
+
+    Attributes:
+        touches: its touchpoints, in no order.
+        timeline: the stage changes that stand, by id.
+        imported: the message ids of those that were imported from the past, perhaps with others'.
+        explanations: the newest record of each change, by id; see `core.explain`.
+    """
+
+    touches: Sequence[Touch]
+    timeline: Mapping[UUID, StageChange]
+    imported: AbstractSet[str] = frozenset()
+    explanations: Mapping[UUID, bytes] = {}
+
+
+def is_plain(lifecycle: Lifecycle, entry: Entry, claimed: Sequence[Claimed]) -> bool:
+    """Tell whether touchpoints, sorted, can be folded on top of a profile's state.
+
+    Only the first needs comparing with the frontier; a repeat inside the batch follows itself.
+    """
+    if entry.definition != lifecycle.digest and entry.version:
+        return False
+    state = entry.state
+    return state is None or not is_late(state, claimed[0][0])
+
+
+def in_order(claimed: list[Claimed]) -> list[Claimed]:
+    """Sort touchpoints as the fold wants them."""
+    if len(claimed) > 1:
+        claimed.sort(key=_rank)
+    return claimed
+
+
+def _rank(item: Claimed) -> tuple[int, str]:
+    arrival = item[0]
+    return arrival.time, arrival.message_id
+
+
+def advance_all(
+    lifecycle: Lifecycle, entry: Entry, claimed: Sequence[Claimed], journal: Journal
+) -> Entry:
+    """Fold sorted touchpoints on top of a profile's state; immediate repeats count once."""
+    state, count, historical = entry.state, entry.touchpoints, entry.historical
+    for arrival, identity in claimed:
+        if state is not None and is_late(state, arrival):
+            continue
+        step = advance(lifecycle, state, arrival)
+        state = step.state
+        count += 1
+        journal.touchpoint(arrival, identity, entry)
+        imported = bool(arrival.marks) and HISTORICAL in arrival.marks
+        for change in step.changes:
+            follows = historical if change.kind == "deadline" else imported
+            fact = stage_change(lifecycle, entry, change, historical=follows)
+            journal.change(fact, record(lifecycle, change))
+        historical = imported
+    return entry.advanced(state, count, lifecycle.digest, historical=historical)
+
+
+def news(past: Past, claimed: Iterable[Claimed]) -> list[Claimed]:
+    """Give the touchpoints that are not stored yet, each once: late repeats are none."""
+    known = {(touch.time, touch.message_id) for touch in past.touches}
+    fresh: list[Claimed] = []
+    for item in claimed:
+        name = _rank(item)
+        if name not in known:
+            known.add(name)
+            fresh.append(item)
+    return fresh
+
+
+def refold(
+    lifecycle: Lifecycle, entry: Entry, past: Past, fresh: Sequence[Claimed], journal: Journal
+) -> Entry:
+    """Fold a profile again from its past and what is new, and correct its timeline.
+
+    Args:
+        lifecycle: the definition.
+        entry: the profile as it stands.
+        past: everything stored that is its own now, moved identities included.
+        fresh: what `news` gives of the touchpoints that arrived.
+        journal: takes the facts.
+    """
+    touches = order([*past.touches, *(arrival for arrival, _ in fresh)])
+    until = max(_frontier(entry.state), touches[-1].time if touches else 0)
+    step = fold(lifecycle, touches, until)
+    for arrival, identity in fresh:
+        journal.touchpoint(arrival, identity, entry)
+    imported = past.imported | {it.message_id for it, _ in fresh if HISTORICAL in it.marks}
+    right = [
+        (
+            stage_change(lifecycle, entry, it, historical=_follows(it, touches, imported)),
+            record(lifecycle, it),
+        )
+        for it in step.changes
+    ]
+    _correct(right, past, journal, version=entry.version + 1)
+    last = bool(touches) and touches[-1].message_id in imported
+    return entry.advanced(step.state, len(touches), lifecycle.digest, historical=last)
+
+
+def _follows(change: Change, touches: Sequence[Touch], imported: AbstractSet[str]) -> bool:
+    """Tell whether a change follows from what was imported from the past.
+
+    A deadline does where the newest touchpoint before it was imported.
+    """
+    if not imported or change.kind != "deadline":
+        return change.cause in imported
+    before = bisect_left(touches, change.at, key=_time) - 1
+    return touches[before].message_id in imported
+
+
+def _time(touch: Touch) -> int:
+    return touch.time
+
+
+def expire(lifecycle: Lifecycle, entry: Entry, now: int, journal: Journal) -> Entry:
+    """Fire a profile's deadlines that are due at or before `now` (µs)."""
+    state = entry.state
+    if state is not None:
+        step = lapse(lifecycle, state, now)
+        state = step.state
+        for change in step.changes:
+            fact = stage_change(lifecycle, entry, change, historical=entry.historical)
+            journal.change(fact, record(lifecycle, change))
+    return entry.advanced(state, entry.touchpoints, entry.definition, historical=entry.historical)
+
+
+def _frontier(state: State | None) -> int:
+    return 0 if state is None else state.frontier[0]
+
+
+def _correct(
+    right: Sequence[tuple[StageChange, bytes | None]],
+    past: Past,
+    journal: Journal,
+    *,
+    version: int,
+) -> None:
+    """Publish the difference: retract what no longer holds, assert what is new.
+
+    What stands may have other reasons now: a late touchpoint counts, a definition asks otherwise.
+    """
+    ids = {change.id for change, _ in right}
+    for change in sorted(past.timeline.values(), key=lambda it: it.at):
+        if change.id not in ids:
+            journal.change(replace(change, version=version, retracted=True))
+    for change, why in right:
+        known = past.timeline.get(change.id)
+        unsaid = None if why == past.explanations.get(change.id) else why
+        if known is None or known.historical != change.historical:
+            journal.change(change, unsaid)
+        else:
+            journal.explained(change, unsaid)
+
+
+def stage_change(
+    lifecycle: Lifecycle, entry: Entry, change: Change, *, historical: bool
+) -> StageChange:
+    """Write a change of the fold as the contract has it, in the version after `entry`."""
+    key = (lifecycle.key, change.at, change.source, change.target, change.cause)
+    return StageChange(
+        id=change_id(entry.id, *key),
+        workspace=entry.workspace,
+        profile_id=entry.id,
+        version=entry.version + 1,
+        lifecycle=lifecycle.key,
+        definition=lifecycle.digest,
+        target=change.target,
+        move=change.move,
+        at=to_rfc3339(change.at),
+        source=change.source,
+        cause=change.cause,
+        user_id=entry.user_id,
+        historical=historical,
+        lifecycle_version=lifecycle.version,
+    )

@@ -1,0 +1,130 @@
+"""Gathers what a batch is about: its touchpoints, each counted once, by profile, and their past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from clm_common import telemetry
+from clm_common.bus.ports import Record
+from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID
+from clm_common.errors import InvalidMessage
+from clm_common.runtime.handler import Connection, Refusal
+from clm_stage_engine.arrivals import Arrival, arrive
+from clm_stage_engine.core.facts import Touch
+from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.core.identity import IdentityRow, Resolution, Write
+from clm_stage_engine.core.traits import IDENTIFY
+from clm_stage_engine.folding import Claimed, Past, in_order
+from clm_stage_engine.store import reading
+from clm_stage_engine.store.writing import Named
+
+
+def take_in(
+    records: Sequence[Record], identifiers: Identifiers
+) -> tuple[list[Arrival], list[Refusal]]:
+    """Read records; what is no touchpoint, or nobody's, is refused with its reason."""
+    arrivals: list[Arrival] = []
+    refused: list[Refusal] = []
+    for record in records:
+        try:
+            arrivals.append(_unblocked(arrive(record), identifiers))
+        except InvalidMessage as error:
+            refused.append(Refusal(record, error))
+    return arrivals, refused
+
+
+def _unblocked(arrival: Arrival, identifiers: Identifiers) -> Arrival:
+    """Take away the ids that stand for nobody.
+
+    Raises:
+        InvalidMessage: none is left.
+    """
+    user, anonymous = arrival.user, arrival.anonymous
+    if user is not None and identifiers.user_blocked(user[2]):
+        telemetry.IDENTIFIERS_BLOCKED.labels(USER_ID).inc()
+        user = None
+    if anonymous is not None and identifiers.anonymous_blocked(anonymous[2]):
+        telemetry.IDENTIFIERS_BLOCKED.labels(ANONYMOUS_ID).inc()
+        anonymous = None
+    if user is arrival.user and anonymous is arrival.anonymous:
+        return arrival
+    if user is None and anonymous is None:
+        raise InvalidMessage(
+            "touchpoint.identity_blocked",
+            "its ids stand for nobody; send real ones, or change `blocked` in identity.yaml",
+        )
+    return replace(arrival, user=user, anonymous=anonymous)
+
+
+def named(
+    pairs: Sequence[tuple[Arrival, IdentityRow]], identifiers: Identifiers
+) -> dict[tuple[str, str, UUID], Named]:
+    """Give the attributes that identify calls name, of each the one said first."""
+    found: dict[tuple[str, str, UUID], Named] = {}
+    for arrival, row in pairs:
+        if arrival.type != IDENTIFY:
+            continue
+        for said in identifiers.said(arrival.body):
+            if said.value is None:
+                telemetry.IDENTIFIERS_BLOCKED.labels(identifiers.known(said.kind)).inc()
+                continue
+            new = Named(arrival.time, arrival.message_id, row, said.kind, said.value)
+            key = (said.kind, said.value, row.id)
+            if key not in found or new.place < found[key].place:
+                found[key] = new
+    return found
+
+
+async def once(
+    tx: Connection, arrivals: Sequence[Arrival], resolution: Resolution
+) -> list[tuple[Arrival, IdentityRow]]:
+    """Drop repeats of touchpoints that carry no time of their own.
+
+    All others repeat with the time they had before, so that the fold or the re-fold notices.
+    """
+    pairs = list(zip(arrivals, resolution.owners, strict=True))
+    asked = [(row.id, it.source, it.sent_id) for it, row in pairs if it.untimed]
+    if not asked:
+        return pairs
+    seen = await reading.load_repeated(tx, asked)
+    kept: list[tuple[Arrival, IdentityRow]] = []
+    for it, row in pairs:
+        name = (row.id, it.source, it.sent_id)
+        if not it.untimed or name not in seen:
+            kept.append((it, row))
+        if it.untimed:
+            seen.add(name)
+    return kept
+
+
+def by_profile(pairs: Sequence[tuple[Arrival, IdentityRow]]) -> dict[UUID, list[Claimed]]:
+    """Group touchpoints by the profile they belong to, each group in the fold's order."""
+    mine: dict[UUID, list[Claimed]] = {}
+    for arrival, row in pairs:
+        mine.setdefault(row.profile_id, []).append((arrival, row.id))
+    for claimed in mine.values():
+        in_order(claimed)
+    return mine
+
+
+async def load_pasts(
+    tx: Connection, profiles: Sequence[UUID], writes: Sequence[Write]
+) -> dict[UUID, Past]:
+    """Load what is stored of profiles, as if the batch's identities were written already."""
+    if not profiles:
+        return {}
+    owner = await reading.load_members(tx, profiles)
+    owner |= {it.row.id: it.row.profile_id for it in writes if it.expected is not None}
+    history, imported = await reading.load_history(tx, owner)
+    timelines = await reading.load_timelines(tx, profiles)
+    records = await reading.load_explanations(tx, profiles)
+    touches: dict[UUID, list[Touch]] = {each: [] for each in profiles}
+    for identity, profile in owner.items():
+        if profile in touches:
+            touches[profile] += history[identity]
+    return {
+        each: Past(touches[each], timelines[each], imported, records[each]) for each in profiles
+    }

@@ -1,0 +1,152 @@
+"""Which definition decides about whom: the installation's file, or what a workspace published.
+
+Every process reads the publications again each second, so it acts by a new one within two. While
+PostgreSQL is away the known ones hold. What a batch goes by is one `Rules` from its begin to its
+end. For a second or two two processes may go by different ones; whoever was folded by the old one
+after that is found by the sweep (see `sweeping`), which waits until everybody knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from clm_common.errors import DefinitionError, Rejected, Unavailable
+from clm_common.runtime.freshness import Reading, keep_fresh
+from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.core.sampling import bound
+from clm_stage_engine.running import Running
+from clm_stage_engine.store.versions import Deciding
+
+REFRESH: Final = 1.0
+"""Seconds between two readings."""
+
+PATIENCE: Final = 5.0
+"""Seconds a reading may take before it is given up and tried again."""
+
+
+class Rule(Struct, frozen=True):
+    """What a workspace published.
+
+    Attributes:
+        publication: the number of the act that made it so.
+        whole: decides about everybody, but for those of the canary.
+        canary: decides about those whose id is up to `bound`.
+        bound: the last id of the canary's share.
+        settled: it is old enough that every process goes by it.
+    """
+
+    publication: int
+    whole: Running
+    canary: Running | None
+    bound: UUID
+    settled: bool
+
+    def running(self, profile: UUID) -> Running:
+        """Give what decides about somebody."""
+        if self.canary is not None and profile <= self.bound:
+            return self.canary
+        return self.whole
+
+
+class Rules(Struct, frozen=True):
+    """What decides, at one instant.
+
+    Attributes:
+        default: the installation's own, for workspaces that published nothing.
+        of: by workspace.
+    """
+
+    default: Running
+    of: Mapping[str, Rule]
+
+    def lifecycle(self, workspace: str, profile: UUID) -> Lifecycle:
+        """Give the definition that decides about somebody."""
+        rule = self.of.get(workspace) if self.of else None
+        return self.default.lifecycle if rule is None else rule.running(profile).lifecycle
+
+    def running(self, workspace: str) -> Running:
+        """Give what decides about a workspace's people, but for those of a canary."""
+        rule = self.of.get(workspace)
+        return self.default if rule is None else rule.whole
+
+
+Read = Callable[[], Awaitable[Sequence[Deciding]]]
+Compile = Callable[[str, int], Running]
+
+
+class Board:
+    """The rules as they were read last."""
+
+    def __init__(
+        self, default: Running, read: Read | None = None, compile_: Compile | None = None
+    ) -> None:
+        """Make one that knows of no publications yet.
+
+        Args:
+            default: what runs where nothing was published.
+            read: gives the versions that decide, of all workspaces, of the default's key; None
+                where nothing can be published.
+            compile_: reads a version's text, with its number.
+        """
+        self.rules = Rules(default, {})
+        self._read = read
+        self._compile = compile_
+        self._compiled: dict[tuple[str, int, str], Running] = {}
+
+    def compile(self, text: str) -> Lifecycle:
+        """Read a definition's text as a version's is read.
+
+        Raises:
+            DefinitionError: it cannot be right.
+            Rejected: nothing can be published here.
+        """
+        if self._compile is None:
+            raise Rejected(409, "lifecycle.fixed", "this process takes no versions")
+        return self._compile(text, 0).lifecycle
+
+    async def refresh(self) -> None:
+        """Read the publications now.
+
+        Raises:
+            Unavailable: PostgreSQL is away; the rules stay as they were.
+            DefinitionError: a version cannot be right by this release; they stay as they were.
+        """
+        if self._read is None or self._compile is None:
+            return
+        rows = await self._read()
+        compiled: dict[tuple[str, int, str], Running] = {}
+        for row in rows:
+            name = row.workspace, row.number, row.yaml
+            compiled[name] = self._compiled.get(name) or self._compile(row.yaml, row.number)
+        found = {
+            row.workspace: Rule(
+                row.publication,
+                compiled[row.workspace, row.number, row.yaml],
+                None,
+                bound(0.0),
+                row.settled,
+            )
+            for row in rows
+            if row.share is None
+        }
+        for row in rows:
+            if row.share is not None:
+                whole = found[row.workspace]
+                canary = compiled[row.workspace, row.number, row.yaml]
+                found[row.workspace] = Rule(
+                    whole.publication, whole.whole, canary, bound(row.share), whole.settled
+                )
+        if found != self.rules.of:
+            self.rules = Rules(self.rules.default, found)
+        self._compiled = compiled
+
+    async def stay_fresh(self, stop: asyncio.Event) -> None:
+        """Read them again and again until told to stop; a store that is away is waited for."""
+        tolerated = (Unavailable, DefinitionError)
+        how = Reading(REFRESH, PATIENCE, "lifecycles.kept", "lifecycles.back", tolerated)
+        await keep_fresh(self.refresh, how, stop)

@@ -1,0 +1,284 @@
+"""The engine on one partition: what a batch of touchpoints, or a deadline, does to whom.
+
+Whoever is only touched by newer touchpoints is advanced from the state in memory. Whoever has a
+late touchpoint, one without a time of its own, or an identity that moved, is folded again from the
+history, and the difference is published as retractions and assertions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from clm_common import telemetry
+from clm_common.bus.ports import Record
+from clm_common.clock import Clock
+from clm_common.contracts.ids import ANONYMOUS_ID
+from clm_common.errors import ClmError
+from clm_common.runtime.handler import Connection, Refusal
+from clm_common.runtime.relay import Relay
+from clm_common.store.offsets import Claim
+from clm_stage_engine.arrivals import Arrival
+from clm_stage_engine.batch import Decided
+from clm_stage_engine.cache import Cache
+from clm_stage_engine.core.channel import Channels
+from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.core.identity import (
+    Resolution,
+    keys,
+    resolve,
+)
+from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.erased import Erased
+from clm_stage_engine.erasing import Erasing
+from clm_stage_engine.folding import (
+    Claimed,
+    advance_all,
+    expire,
+    is_plain,
+    news,
+    refold,
+)
+from clm_stage_engine.forgetting import Forgetting
+from clm_stage_engine.gathering import by_profile, load_pasts, named, once, take_in
+from clm_stage_engine.governing import Board
+from clm_stage_engine.journal import Journal
+from clm_stage_engine.profiles import ERASED, Entry, newborn, wakes
+from clm_stage_engine.store import reading
+from clm_stage_engine.store.ids import profile_id
+from clm_stage_engine.store.months import Months
+from clm_stage_engine.sweeping import Stretch, Sweeper
+
+DUE: Final = 500
+"""Profiles whose deadlines are fired in one batch."""
+
+BEHIND: Final = 5_000
+"""Facts waiting to be published at which deadlines wait: new touchpoints queue behind them."""
+
+DRAIN: Final = 5.0
+"""Seconds given to the relay to publish what is committed when the partition is given up."""
+
+
+class TouchpointHandler:
+    """Decides about one partition of `clm.touchpoints`."""
+
+    def __init__(  # noqa: PLR0913 - the parts it is made of
+        self,
+        claim: Claim,
+        *,
+        board: Board,
+        channels: Channels,
+        identifiers: Identifiers,
+        partitions: int,
+        relay: Relay,
+        clock: Clock,
+        months: Months,
+        cached_profiles: int,
+        erased: Erased,
+    ) -> None:
+        """Make the handler of a partition that was just taken, and start its relay.
+
+        Args:
+            claim: the ownership; its `next_seq` numbers the facts.
+            board: says which definition decides about whom.
+            channels: tells where touchpoints came from.
+            identifiers: tells which ids count, and which others a touchpoint names.
+            partitions: of the topic; deadlines are watched by the owner of a profile's key.
+            relay: publishes the facts.
+            clock: tells which deadlines are due.
+            months: makes the partitions of the history that a batch needs.
+            cached_profiles: how many profiles are kept in memory.
+            erased: who must stay out; shared by the partitions of a process.
+        """
+        self._claim = claim
+        self._board = board
+        self._rules = board.rules
+        self._sweeper = Sweeper(claim.partition)
+        self._channels = channels
+        self._identifiers = identifiers
+        self._partitions = partitions
+        self._relay = relay
+        self._clock = clock
+        self._months = months
+        self._cache = Cache(cached_profiles)
+        self._forgetting = Forgetting(erased, self._cache, claim, relay)
+        relay.start_at(claim.next_seq - 1)
+        self._relaying = asyncio.create_task(relay.run())
+
+    async def decide(self, tx: Connection, records: Sequence[Record]) -> Decided:
+        """Fold records into the profiles they belong to."""
+        self._still_relaying()
+        self._rules = self._board.rules
+        await self._relay.room()
+        taken, refused = take_in(records, self._identifiers)
+        arrivals = await self._forgetting.sift(tx, taken)
+        await self._months.cover([it.time for it in arrivals])
+        resolution = await self._resolve(tx, arrivals)
+        claimed = await once(tx, arrivals, resolution)
+        journal = self._journal()
+        changed = await self._fold(tx, by_profile(claimed), resolution, journal)
+        telemetry.TOUCHPOINTS.labels("applied").inc(len(journal.history))
+        telemetry.TOUCHPOINTS.labels("erased").inc(len(taken) - len(arrivals))
+        telemetry.TOUCHPOINTS.labels("repeated").inc(len(arrivals) - len(journal.history))
+        decided = self._decided(journal, changed, resolution, refused)
+        return replace(decided, named=[*named(claimed, self._identifiers).values()])
+
+    async def wake(self, tx: Connection) -> Decided | Erasing | None:
+        """Erase whom somebody asked to erase, else fire what is due and fold again who is stale."""
+        self._still_relaying()
+        if self._relay.pending > BEHIND:
+            return None
+        self._rules = self._board.rules
+        now = self._clock.now()
+        if (erasing := await self._forgetting.due(tx, now)) is not None:
+            return erasing
+        due = await reading.load_due(tx, self._claim.partition, now, DUE)
+        stretch = await self._sweeper.next(tx, self._rules, {it.id for it in due})
+        if not due and stretch is None:
+            return None
+        journal = self._journal()
+        outdated = [it for it in due if it.definition != self._lifecycle(it).digest]
+        outdated += [] if stretch is None else stretch.outdated
+        pasts = await load_pasts(tx, [it.id for it in outdated], [])
+        again = [refold(self._lifecycle(it), it, pasts[it.id], (), journal) for it in outdated]
+        fired = [
+            expire(lifecycle, it, now, journal)
+            for it in due
+            if it.definition == (lifecycle := self._lifecycle(it)).digest
+        ]
+        nobody = Resolution([], [], [])
+        return self._decided(journal, [*again, *fired], nobody, [], stretch=stretch)
+
+    def forget(self) -> None:
+        """Drop what is in memory."""
+        self._cache.clear()
+        self._sweeper.forget()
+
+    async def close(self) -> None:
+        """Let the relay publish what is committed, then end it."""
+        if not self._relaying.done():
+            await self._relay.drained(DRAIN)
+        self._relaying.cancel()
+        with suppress(asyncio.CancelledError, ClmError):
+            await self._relaying
+
+    def _journal(self) -> Journal:
+        return Journal(self._claim.partition, self._claim.next_seq, self._channels)
+
+    def _lifecycle(self, entry: Entry) -> Lifecycle:
+        """Give the definition that decides about somebody, by the rules of this batch."""
+        return self._rules.lifecycle(entry.workspace, entry.id)
+
+    def _still_relaying(self) -> None:
+        """Raise what ended the relay, if something did."""
+        if self._relaying.done():
+            self._relaying.result()
+
+    async def _resolve(self, tx: Connection, arrivals: Sequence[Arrival]) -> Resolution:
+        cached = self._cache.identities
+        asked = keys(arrivals)
+        known = {key: cached[key] for key in asked if key in cached}
+        unknown = {profile_id(*key) for key in asked if key not in known}
+        if unknown:
+            rows = await reading.load_identities(tx, unknown)
+            known |= {(it.workspace, it.kind, it.value): it for it in rows}
+        return resolve(arrivals, known, profile_id)
+
+    async def _fold(
+        self,
+        tx: Connection,
+        mine: Mapping[UUID, list[Claimed]],
+        resolution: Resolution,
+        journal: Journal,
+    ) -> list[Entry]:
+        """Give the next version of every profile that changes."""
+        moved = {each for it in resolution.moved for each in (it.source, it.target)}
+        entries = await self._load(tx, {*mine, *moved}, resolution)
+        changed: list[Entry] = []
+        again: dict[UUID, list[Claimed]] = {each: mine.get(each, []) for each in moved}
+        for each, claimed in mine.items():
+            entry = entries[each]
+            lifecycle = self._lifecycle(entry)
+            if each in moved or not is_plain(lifecycle, entry, claimed):
+                again[each] = claimed
+            else:
+                changed.append(advance_all(lifecycle, entry, claimed, journal))
+        if again:
+            changed += await self._fold_again(tx, entries, again, moved, resolution, journal)
+        return changed
+
+    async def _fold_again(
+        self,
+        tx: Connection,
+        entries: Mapping[UUID, Entry],
+        again: Mapping[UUID, list[Claimed]],
+        moved: Collection[UUID],
+        resolution: Resolution,
+        journal: Journal,
+    ) -> list[Entry]:
+        telemetry.REFOLDS.inc(len(again))
+        pasts = await load_pasts(tx, list(again), resolution.writes)
+        for it in resolution.moved:
+            emptied = not (pasts[it.source].touches or again[it.source])
+            for each in (it.source, it.target):
+                journal.moved(entries[each], it, emptied=emptied)
+        changed: list[Entry] = []
+        for each, claimed in again.items():
+            entry, past = entries[each], pasts[each]
+            fresh = news(past, claimed)
+            lifecycle = self._lifecycle(entry)
+            if fresh or each in moved or entry.definition != lifecycle.digest:
+                changed.append(refold(lifecycle, entry, past, fresh, journal))
+        return changed
+
+    async def _load(
+        self, tx: Connection, ids: Collection[UUID], resolution: Resolution
+    ) -> dict[UUID, Entry]:
+        """Give the profiles as they stand: from memory, from the rows, or newborn."""
+        cached = self._cache.profiles
+        found = {each: cached[each] for each in ids if each in cached}
+        missing = [each for each in ids if each not in found]
+        if missing:
+            found |= {it.id: it for it in await reading.load_profiles(tx, missing)}
+        new = {it.row.id: it.row for it in resolution.writes}
+        erased = {each for each in missing if each in found and found[each].definition == ERASED}
+        await self._forgetting.check(tx, erased)
+        for each in missing:
+            if each not in found or each in erased:
+                row = new.get(each) or next(it for it in resolution.owners if it.id == each)
+                digest = self._rules.lifecycle(row.workspace, row.id).digest
+                born = newborn(row, self._partitions, digest)
+                found[each] = replace(born, version=found[each].version) if each in found else born
+        return found
+
+    def _decided(
+        self,
+        journal: Journal,
+        changed: Sequence[Entry],
+        resolution: Resolution,
+        refused: Sequence[Refusal],
+        *,
+        stretch: Stretch | None = None,
+    ) -> Decided:
+        written = {it.row.id for it in resolution.writes}
+        relied = {
+            row.id: row
+            for row in resolution.owners
+            if row.kind == ANONYMOUS_ID and row.id not in written
+        }
+        return Decided(
+            journal=journal,
+            entries={entry.id: entry for entry in changed},
+            wakes=wakes(changed, self._clock.now()),
+            writes=resolution.writes,
+            relied=list(relied.values()),
+            refused=refused,
+            cache=self._cache,
+            relay=self._relay,
+            stretch=stretch,
+        )

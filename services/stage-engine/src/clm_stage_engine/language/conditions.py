@@ -1,0 +1,135 @@
+"""How conditions are written in a lifecycle: the strict models of what stands after `when`.
+
+Each condition is told by its one key (`event`, `count`, `silent` ...); `core()` gives what the fold
+works with.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import Discriminator, Field, Tag
+
+from clm_common.catalog import Strict
+from clm_stage_engine.core import condition as c
+from clm_stage_engine.language.rhythms import (
+    BeenIn,
+    InStage,
+    LocalIs,
+    RegularlyIs,
+    RestartedIs,
+    SequenceIs,
+    Silent,
+    SinceIs,
+    StoppedIs,
+)
+from clm_stage_engine.language.scores import ScoreIs
+from clm_stage_engine.language.touchpoints import (
+    CampaignIs,
+    ChannelIs,
+    CountIs,
+    DistinctIs,
+    EventIs,
+    FirstIs,
+    LastIs,
+    SourceIs,
+    SumIs,
+    TraitIs,
+    TypeIs,
+)
+
+_KINDS: Final = (
+    "event",
+    "type",
+    "channel",
+    "source",
+    "campaign",
+    "count",
+    "sum",
+    "distinct",
+    "first",
+    "last",
+    "since",
+    "trait",
+    "sequence",
+    "regularly",
+    "stopped",
+    "restarted",
+    "silent",
+    "in_stage",
+    "been_in",
+    "score",
+    "local",
+    "all",
+    "any",
+    "not",
+)
+
+
+class Every(Strict):
+    """`all: [CONDITION, ...]`."""
+
+    parts: Annotated[list[When], Field(alias="all", min_length=1, max_length=50)]
+
+    def core(self) -> c.Condition:
+        """Give the condition."""
+        return c.AllOf(tuple(part.core() for part in self.parts))
+
+
+class Some(Strict):
+    """`any: [CONDITION, ...]`."""
+
+    parts: Annotated[list[When], Field(alias="any", min_length=1, max_length=50)]
+
+    def core(self) -> c.Condition:
+        """Give the condition."""
+        return c.AnyOf(tuple(part.core() for part in self.parts))
+
+
+class Negated(Strict):
+    """`not: CONDITION`."""
+
+    part: Annotated[When, Field(alias="not")]
+
+    def core(self) -> c.Condition:
+        """Give the condition."""
+        return c.Not(self.part.core())
+
+
+def _kind_of(value: Any) -> str | None:  # Any: whatever stands in the file
+    found = [kind for kind in _KINDS if kind in value] if isinstance(value, dict) else []
+    return f"<{found[0]}>" if len(found) == 1 else None
+
+
+When = Annotated[
+    Annotated[EventIs, Tag("<event>")]
+    | Annotated[TypeIs, Tag("<type>")]
+    | Annotated[ChannelIs, Tag("<channel>")]
+    | Annotated[SourceIs, Tag("<source>")]
+    | Annotated[CampaignIs, Tag("<campaign>")]
+    | Annotated[CountIs, Tag("<count>")]
+    | Annotated[SumIs, Tag("<sum>")]
+    | Annotated[DistinctIs, Tag("<distinct>")]
+    | Annotated[FirstIs, Tag("<first>")]
+    | Annotated[LastIs, Tag("<last>")]
+    | Annotated[SinceIs, Tag("<since>")]
+    | Annotated[TraitIs, Tag("<trait>")]
+    | Annotated[SequenceIs, Tag("<sequence>")]
+    | Annotated[RegularlyIs, Tag("<regularly>")]
+    | Annotated[StoppedIs, Tag("<stopped>")]
+    | Annotated[RestartedIs, Tag("<restarted>")]
+    | Annotated[Silent, Tag("<silent>")]
+    | Annotated[InStage, Tag("<in_stage>")]
+    | Annotated[BeenIn, Tag("<been_in>")]
+    | Annotated[ScoreIs, Tag("<score>")]
+    | Annotated[LocalIs, Tag("<local>")]
+    | Annotated[Every, Tag("<all>")]
+    | Annotated[Some, Tag("<any>")]
+    | Annotated[Negated, Tag("<not>")],
+    Discriminator(
+        _kind_of,
+        custom_error_type="condition_kind",
+        custom_error_message=f"a condition is exactly one of {', '.join(_KINDS)}; "
+        "combine several with all or any",
+    ),
+]

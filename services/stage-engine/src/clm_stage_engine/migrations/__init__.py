@@ -1,0 +1,1 @@
+"""The schema `stage_engine`, one Alembic revision a file."""

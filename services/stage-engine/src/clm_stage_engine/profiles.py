@@ -1,0 +1,88 @@
+"""What the engine keeps of a profile and of an identity, in memory and in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from clm_common.contracts.ids import USER_ID
+from clm_common.contracts.topics import partition_of
+from clm_common.instant import SECOND
+from clm_stage_engine.core.fold import State
+from clm_stage_engine.core.identity import IdentityRow
+
+GRACE: Final = 2 * SECOND
+"""How long a deadline that is already past waits for touchpoints still on their way (µs).
+
+While a history is being imported, each touchpoint may postpone the deadline the one before it set;
+firing at once would publish lapses only to retract them.
+"""
+
+ERASED: Final = ""
+"""The definition of a profile that was erased: no definition has this digest."""
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """A profile at one version.
+
+    Attributes:
+        id: the profile's id.
+        workspace: its workspace.
+        version: 0 where it is not yet in the rows.
+        home: the partition whose owner watches its deadlines.
+        user_id: the customer's id, where the profile is a known customer's.
+        touchpoints: how many it has.
+        state: where the fold stands; None where it has no touchpoint (left).
+        definition: the digest of the definition that folded it.
+        historical: its newest touchpoint was imported from the past.
+    """
+
+    id: UUID
+    workspace: str
+    version: int
+    home: int
+    user_id: str | None
+    touchpoints: int
+    state: State | None
+    definition: str
+    historical: bool = False
+
+    def advanced(
+        self, state: State | None, touchpoints: int, definition: str, *, historical: bool
+    ) -> Entry:
+        """Give the next version."""
+        return Entry(
+            self.id,
+            self.workspace,
+            self.version + 1,
+            self.home,
+            self.user_id,
+            touchpoints,
+            state,
+            definition,
+            historical,
+        )
+
+
+def newborn(identity: IdentityRow, partitions: int, definition: str) -> Entry:
+    """Give the profile that an identity has on its own, before its first touchpoint."""
+    key = f"{identity.workspace}:{identity.value}".encode()
+    return Entry(
+        id=identity.id,
+        workspace=identity.workspace,
+        version=0,
+        home=partition_of(key, partitions),
+        user_id=identity.value if identity.kind == USER_ID else None,
+        touchpoints=0,
+        state=None,
+        definition=definition,
+    )
+
+
+def wakes(entries: Iterable[Entry], now: int) -> dict[UUID, int]:
+    """Tell when each profile that has a deadline wants it to be looked at (µs)."""
+    due = ((entry.id, entry.state.due) for entry in entries if entry.state is not None)
+    return {each: max(at, now + GRACE) if at <= now else at for each, at in due if at is not None}

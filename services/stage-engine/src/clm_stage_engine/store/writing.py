@@ -1,0 +1,263 @@
+"""Writes what a batch decided, set-wise, and checks that what it relied on has not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from clm_common.contracts.journey import IdentityMoved
+from clm_common.contracts.stage_change import StageChange
+from clm_common.errors import RaceLost
+from clm_common.instant import from_rfc3339, to_datetime
+from clm_common.runtime.handler import Connection
+from clm_common.store.copying import copy
+from clm_stage_engine.core.identity import IdentityRow, Link
+from clm_stage_engine.profiles import Entry
+from clm_stage_engine.store import packing
+from clm_stage_engine.store.columns import columns
+
+_STAGE_PROFILES: Final = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS profile_next (
+        id uuid, version bigint, home integer, touchpoints bigint, historical boolean,
+        workspace text, user_id text, stage text, stage_since timestamptz,
+        first_seen timestamptz, last_seen timestamptz, definition text, state bytea,
+        wake_at timestamptz
+    ) ON COMMIT DELETE ROWS
+"""
+
+_SAVE_PROFILES: Final = f"""
+    INSERT INTO profile AS known ({", ".join(packing.PROFILES)})
+    SELECT {", ".join(packing.PROFILES)} FROM pg_temp.profile_next
+    ON CONFLICT (id) DO UPDATE SET
+        version = excluded.version, user_id = excluded.user_id,
+        touchpoints = excluded.touchpoints, stage = excluded.stage,
+        stage_since = excluded.stage_since, first_seen = excluded.first_seen,
+        last_seen = excluded.last_seen, definition = excluded.definition, state = excluded.state,
+        wake_at = excluded.wake_at, historical = excluded.historical
+    WHERE known.version = excluded.version - 1
+"""  # noqa: S608 - made of constants
+
+_LINK_IDENTITIES: Final = """
+    UPDATE identity AS known
+    SET profile_id = new.profile_id, link_time = new.link_time, link_message = new.link_message,
+        link_user = new.link_user
+    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[])
+        AS new (id, profile_id, link_time, link_message, link_user, expected)
+    WHERE known.id = new.id AND known.link_message IS NOT DISTINCT FROM new.expected
+"""
+
+_OWNERS: Final = "SELECT id, profile_id FROM identity WHERE id = ANY($1::uuid[])"
+
+_MEMBERS: Final = "SELECT id FROM identity WHERE profile_id = ANY($1::uuid[])"
+
+
+_ADD_NAMED: Final = """
+    INSERT INTO identifier AS known (workspace, kind, value, identity_id, said_at, said_by)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[],
+        $6::text[])
+    ON CONFLICT (workspace, kind, value, identity_id) DO UPDATE
+    SET said_at = excluded.said_at, said_by = excluded.said_by
+    WHERE (excluded.said_at, excluded.said_by COLLATE "C")
+        < (known.said_at, known.said_by COLLATE "C")
+"""
+
+_MOVE_COLUMNS: Final = (
+    "partition",
+    "seq",
+    "workspace",
+    "profile_id",
+    "version",
+    "identity_id",
+    "from_profile",
+    "to_profile",
+    "at",
+    "emptied",
+)
+
+
+class Named(Struct, frozen=True):
+    """An attribute that a touchpoint named: an email address, an id of another system.
+
+    Attributes:
+        time: when, µs.
+        message_id: the touchpoint's; with `time` it tells which of two was said first.
+        identity: whose touchpoint it was.
+        kind: of the identifier.
+        value: in its form.
+    """
+
+    time: int
+    message_id: str
+    identity: IdentityRow
+    kind: str
+    value: str
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """When it was said, to the order."""
+        return self.time, self.message_id
+
+
+async def add_named(tx: Connection, named: Collection[Named]) -> None:
+    """Write attributes of identities, and keep of each when it was said first.
+
+    Raises:
+        RaceLost: one of the identities was erased since it was read.
+    """
+    rows = [
+        (row.workspace, it.kind, it.value, row.id, to_datetime(it.time), it.message_id)
+        for it in named
+        for row in (it.identity,)
+    ]
+    if rows:
+        try:
+            await tx.execute(_ADD_NAMED, *columns(rows, 6))
+        except asyncpg.ForeignKeyViolationError as error:
+            raise _changed("identity") from error
+
+
+async def append_history(tx: Connection, rows: Sequence[bytes]) -> None:
+    """Append packed touchpoints."""
+    if rows:
+        await copy(tx, "history", packing.HISTORY, rows)
+
+
+async def append_changes(
+    tx: Connection, partition: int, rows: Sequence[tuple[int, StageChange]]
+) -> None:
+    """Append stage changes with their seq."""
+    if rows:
+        packed = [packing.change(partition, seq, it) for seq, it in rows]
+        await copy(tx, "stage_change", packing.CHANGES, packed)
+
+
+async def append_explanations(tx: Connection, rows: Sequence[bytes]) -> None:
+    """Append packed explanations."""
+    if rows:
+        await copy(tx, "explanation", packing.EXPLANATIONS, rows)
+
+
+async def append_moves(
+    tx: Connection, partition: int, rows: Sequence[tuple[int, IdentityMoved]]
+) -> None:
+    """Append moves of identities with their seq."""
+    records = [
+        (
+            partition,
+            seq,
+            it.workspace,
+            it.profile_id,
+            it.version,
+            it.identity_id,
+            it.from_profile,
+            it.to_profile,
+            to_datetime(from_rfc3339(it.time)),
+            it.emptied,
+        )
+        for seq, it in rows
+    ]
+    if records:
+        await tx.copy_records_to_table("identity_moved", records=records, columns=_MOVE_COLUMNS)
+
+
+async def save_profiles(tx: Connection, entries: Iterable[tuple[Entry, int | None]]) -> None:
+    """Write profiles, each one version after the one that was read.
+
+    Args:
+        tx: the open transaction.
+        entries: each with the instant (µs) at which its deadlines want to be looked at.
+
+    Raises:
+        RaceLost: one of them has another version by now.
+    """
+    ordered = sorted(entries, key=_by_id)
+    if ordered:
+        await tx.execute(_STAGE_PROFILES)
+        packed = [packing.profile(entry, wake) for entry, wake in ordered]
+        await copy(tx, "profile_next", packing.PROFILES, packed)
+        _expect(await tx.execute(_SAVE_PROFILES), len(packed), "profile")
+
+
+def _by_id(item: tuple[Entry, int | None]) -> UUID:
+    """Sort key: rows are locked in one order, so that two transactions cannot block each other."""
+    return item[0].id
+
+
+async def add_identities(tx: Connection, identities: Collection[IdentityRow]) -> None:
+    """Insert identities that were not there.
+
+    Raises:
+        RaceLost: somebody else has inserted one of them since.
+    """
+    if identities:
+        packed = [packing.identity(it) for it in sorted(identities, key=lambda it: it.id)]
+        try:
+            await copy(tx, "identity", packing.IDENTITIES, packed)
+        except asyncpg.UniqueViolationError as error:
+            raise _changed("identity") from error
+
+
+async def link_identities(
+    tx: Connection, changed: Collection[tuple[IdentityRow, Link | None]]
+) -> None:
+    """Write the earlier evidence found for identities.
+
+    Args:
+        tx: the open transaction.
+        changed: each with the evidence that was read.
+
+    Raises:
+        RaceLost: the evidence of one of them has changed since.
+    """
+    rows = [
+        (it.id, it.profile_id, *_link(it.link), expected and expected.message_id)
+        for it, expected in sorted(changed, key=lambda item: item[0].id)
+    ]
+    if rows:
+        _expect(await tx.execute(_LINK_IDENTITIES, *columns(rows, 6)), len(rows), "identity")
+
+
+async def check_identities(tx: Connection, relied: Collection[IdentityRow]) -> None:
+    """See that identities still map to the profiles that a batch counted on.
+
+    Raises:
+        RaceLost: one of them maps to another profile by now.
+    """
+    expected = {it.id: it.profile_id for it in relied}
+    if expected:
+        rows = await tx.fetch(_OWNERS, list(expected))
+        if {row["id"]: row["profile_id"] for row in rows} != expected:
+            raise RaceLost("store.identity_moved", "an identity has moved since it was read")
+
+
+async def check_members(
+    tx: Connection, profiles: Collection[UUID], members: Collection[UUID]
+) -> None:
+    """See that profiles still have just these identities.
+
+    Raises:
+        RaceLost: one more or less belongs to them by now.
+    """
+    rows = await tx.fetch(_MEMBERS, list(profiles))
+    if {row["id"] for row in rows} != set(members):
+        raise _changed("identity")
+
+
+def _link(link: Link | None) -> tuple[object, ...]:
+    return (
+        (None, None, None) if link is None else (to_datetime(link.time), link.message_id, link.user)
+    )
+
+
+def _expect(status: str, count: int, what: str) -> None:
+    """Compare the row count of a command's status, "UPDATE 5", with what it must be."""
+    if int(status.rsplit(" ", 1)[1]) != count:
+        raise _changed(what)
+
+
+def _changed(what: str) -> RaceLost:
+    return RaceLost(f"store.{what}_changed", f"a {what} has changed since it was read")

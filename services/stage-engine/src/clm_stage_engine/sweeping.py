@@ -1,0 +1,105 @@
+"""Folding everybody again after a publication, a stretch of people at a time.
+
+The owner of a partition goes through the people whose deadlines it watches, in the order of their
+ids, between the batches of live traffic; how far it is stands in the rows and is written in the
+transaction of the stretch. Whoever was folded by the right definition already is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from clm_common.runtime.handler import Connection
+from clm_stage_engine.governing import Rule, Rules
+from clm_stage_engine.profiles import ERASED, Entry
+from clm_stage_engine.store import reading, sweeps
+from clm_stage_engine.store.sweeps import Place
+
+LENGTH: Final = 4_000
+"""Ids of all people in a stretch; a partition has its share of them."""
+
+MOST: Final = 20_000
+"""Touchpoints that a stretch folds again, one person's excess aside: live traffic waits for it."""
+
+
+class Stretch(Struct, frozen=True):
+    """Some people of a sweep.
+
+    Attributes:
+        publication: what it follows from.
+        outdated: those to be folded again.
+        place: how far the sweep is with it.
+        sweeper: takes note once it is committed.
+    """
+
+    publication: int
+    outdated: list[Entry]
+    place: Place
+    sweeper: Sweeper
+
+    async def write(self, tx: Connection) -> None:
+        """Write how far it is."""
+        partition, folded = self.sweeper.partition, len(self.outdated)
+        await sweeps.save(tx, self.publication, partition, self.place, folded)
+
+    def committed(self) -> None:
+        """Take note that it is done."""
+        self.sweeper.places[self.publication] = self.place
+
+
+class Sweeper:
+    """One partition's part in sweeps.
+
+    Attributes:
+        partition: whose people.
+        places: how far each publication is, as the rows have it.
+    """
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.places: dict[int, Place] = {}
+
+    def forget(self) -> None:
+        """Read the rows again."""
+        self.places.clear()
+
+    async def next(self, tx: Connection, rules: Rules, but: AbstractSet[UUID]) -> Stretch | None:
+        """Give the next people to look at; None where there is nothing to sweep.
+
+        Args:
+            tx: the batch's transaction.
+            rules: what decides.
+            but: those whom the batch folds anyway.
+        """
+        for workspace, rule in rules.of.items():
+            if rule.settled:
+                at = self.places.get(rule.publication)
+                if at is None:
+                    at = await sweeps.place(tx, rule.publication, self.partition)
+                    self.places[rule.publication] = at
+                if not at.done:
+                    return await self._stretch(tx, workspace, rule, at.after, but)
+        return None
+
+    async def _stretch(
+        self, tx: Connection, workspace: str, rule: Rule, after: UUID, but: AbstractSet[UUID]
+    ) -> Stretch:
+        everybody, upper = await reading.load_stretch(tx, self.partition, workspace, after, LENGTH)
+        outdated: list[Entry] = []
+        touchpoints = 0
+        for entry in everybody:
+            lifecycle = rule.running(entry.id).lifecycle
+            if entry.definition in {lifecycle.digest, ERASED} or entry.id in but:
+                continue
+            touchpoints += entry.touchpoints
+            if outdated and touchpoints > MOST:
+                break
+            outdated.append(entry)
+        else:
+            place = Place(after if upper is None else upper, done=upper is None)
+            return Stretch(rule.publication, outdated, place, self)
+        return Stretch(rule.publication, outdated, Place(outdated[-1].id, done=False), self)

@@ -1,0 +1,32 @@
+"""Two ingests on one database, for the modules that ask for them."""
+
+import uuid
+from collections.abc import AsyncGenerator
+
+import pytest
+import pytest_asyncio
+
+from tests.support.ingest import IngestProcess, two_ingests
+from tests.support.servers import DatabaseServer
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(
+    kafka_bootstrap: str, database_server: DatabaseServer
+) -> AsyncGenerator[tuple[IngestProcess, IngestProcess]]:
+    """Run them for all tests of a module."""
+    async with two_ingests(kafka_bootstrap, database_server) as both:
+        yield both
+
+
+@pytest.fixture
+def shop(pair: tuple[IngestProcess, IngestProcess]) -> IngestProcess:
+    """Give the first process, with a workspace that no other test has seen."""
+    pair[0].workspace = pair[1].workspace = f"ws-{uuid.uuid4().hex[:12]}"
+    return pair[0]
+
+
+@pytest.fixture
+def other(pair: tuple[IngestProcess, IngestProcess]) -> IngestProcess:
+    """Give the second process."""
+    return pair[1]

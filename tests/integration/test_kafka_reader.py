@@ -1,0 +1,122 @@
+"""The reader on real Kafka that is killed, frozen or away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from clm_common.bus.kafka import KafkaSettings, PartitionReader
+from clm_common.bus.ports import Reader
+from clm_common.errors import Unavailable
+from tests.support.buses import KafkaBus, drain, everywhere, messages, texts
+from tests.support.servers import KafkaNode
+
+
+async def read_through(reader: Reader, count: int) -> list[str]:
+    """Read as a worker does: wait and try again while no broker answers."""
+    found: list[str] = []
+    while len(found) < count:
+        try:
+            batch = await reader.read(limit=50, wait=0.5)
+        except Unavailable:
+            await asyncio.sleep(0.1)
+        else:
+            found.extend(text for records in batch.values() for text in texts(records))
+    return found
+
+
+async def read_for_ever(reader: Reader) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            await reader.read(limit=50, wait=0.5)
+
+
+@pytest.mark.parametrize("outage", [0.0, 7.0], ids=["restarted at once", "away for long"])
+async def test_a_reader_goes_on_where_it_was_after_the_broker_was_killed(
+    kafka_node: Callable[[], KafkaNode], outage: float
+) -> None:
+    node = kafka_node()
+    await node.start()
+    bus = KafkaBus(node.bootstrap)
+    await bus.open()
+    async with bus.reader() as reader:
+        reader.assign(everywhere(bus.topic))
+        async with bus.producer() as producer:
+            await producer.publish(messages(bus.topic, *(str(number) for number in range(100))))
+        before = await read_through(reader, 50)
+        node.kill()
+        reading = asyncio.create_task(read_through(reader, 100))
+        await asyncio.sleep(outage)
+
+        await node.start()
+        async with bus.producer() as producer:
+            await producer.publish(
+                messages(bus.topic, *(str(number) for number in range(100, 150)))
+            )
+        async with asyncio.timeout(30):
+            after = await reading
+
+    assert before + after == [str(number) for number in range(150)]
+
+
+async def test_a_frozen_broker_is_noticed(kafka_node: Callable[[], KafkaNode]) -> None:
+    node = kafka_node()
+    await node.start()
+    bus = KafkaBus(node.bootstrap)
+    await bus.open()
+    async with PartitionReader(bus.settings, silence=1.5) as reader:
+        reader.assign(everywhere(bus.topic))
+        assert await reader.read(limit=10, wait=0.5) == {}
+        node.freeze()
+
+        with pytest.raises(Unavailable):
+            await read_for_ever(reader)
+        node.thaw()
+        async with bus.producer() as producer:
+            await producer.publish(messages(bus.topic, "after"))
+
+        assert await read_through(reader, 1) == ["after"]
+
+
+async def test_a_reader_says_so_when_no_broker_answers() -> None:
+    async with PartitionReader(KafkaSettings(bootstrap="127.0.0.1:1")) as reader:
+        reader.assign({("test", 0): 0})
+
+        with pytest.raises(Unavailable):
+            await reader.read(limit=1, wait=0.1)
+        with pytest.raises(Unavailable):
+            await reader.end_offsets("test")
+        with pytest.raises(Unavailable):
+            await reader.ping()
+
+
+async def test_a_slow_worker_is_no_reason_to_think_the_broker_away(kafka_bootstrap: str) -> None:
+    bus = KafkaBus(kafka_bootstrap)
+    await bus.open()
+    async with PartitionReader(bus.settings, silence=0.6) as reader:
+        reader.assign(everywhere(bus.topic))
+        await reader.read(limit=10, wait=0.3)
+        await asyncio.sleep(2.0)
+
+        assert await reader.read(limit=10, wait=0.3) == {}
+    await bus.close()
+
+
+async def test_reassigning_while_a_read_waits_gives_nothing_stale(kafka_bootstrap: str) -> None:
+    bus = KafkaBus(kafka_bootstrap)
+    await bus.open()
+    async with bus.producer() as producer, bus.reader() as reader:
+        await producer.publish(
+            [it for key in "abcdefgh" for it in messages(bus.topic, *"123", key=key)]
+        )
+        places = everywhere(bus.topic)
+        reader.assign(places)
+        await reader.read(limit=2, wait=5.0)  # the rest is fetched and waits
+
+        reader.assign({})
+        reader.assign(places)
+
+        assert len(await drain(reader, 24)) == 24
+    await bus.close()

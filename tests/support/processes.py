@@ -1,0 +1,75 @@
+"""A service as a real process: started like a user would, killed like a machine would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+
+class ServiceProcess:
+    """A running service, and where it listens."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self._process = process
+        self.url = url
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.returncode
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self._process.kill()
+
+
+@asynccontextmanager
+async def service(package: str, environment: Mapping[str, str]) -> AsyncGenerator[ServiceProcess]:
+    """Run `python -m package` with only these CLM_* variables, from when it listens on.
+
+    On leaving it is killed.
+
+    What it logged goes to standard error at the end, where pytest shows it if the test fails.
+    """
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("CLM_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        package,
+        env=inherited | {"CLM_HTTP_PORT": "0"} | dict(environment),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    reading = asyncio.create_task(follow(process.stdout, lines, port))
+    try:
+        async with asyncio.timeout(60):
+            url = f"http://127.0.0.1:{await port}"
+        yield ServiceProcess(process, url)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await reading
+        sys.stderr.write("".join(lines))
+
+
+async def follow(stream: asyncio.StreamReader, lines: list[str], port: asyncio.Future[int]) -> None:
+    """Collect what a service logs, and tell the port it listens on."""
+    async for raw in stream:
+        lines.append(raw.decode())
+        line = json.loads(raw)
+        if line["event"] == "service.listening" and not port.done():
+            port.set_result(line["port"])
+    if not port.done():
+        port.set_exception(RuntimeError("the service ended before it listened"))

@@ -1,0 +1,58 @@
+"""Records as the engine takes them in: whatever their time looks like, rows give it back alike."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import Struct
+
+from clm_common.bus.ports import Headers, Message
+from clm_common.errors import InvalidMessage
+from clm_common.instant import from_rfc3339, to_rfc3339
+from clm_stage_engine.arrivals import arrive
+from tests.support.touchpoints import touchpoint
+
+NOON = from_rfc3339("2026-11-22T12:00:00.123456Z")
+
+
+class Read(Struct, frozen=True):
+    """A record as a reader gives it."""
+
+    value: bytes | None
+    headers: Headers
+    topic: str = "clm.touchpoints"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    key: bytes | None = None
+
+
+def at(stamp: str) -> Read:
+    """Read a touchpoint whose time is written like this."""
+    message: Message = touchpoint(NOON, user="ann", event="Signed Up", message_id="m1")
+    headers = dict(message.headers) | {"ce_time": stamp.encode()}
+    return Read(message.value, tuple(headers.items()))
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "2026-11-22T12:00:00.123456Z",
+        "2026-11-22 12:00:00.123456Z",
+        "2026-11-22T12:00:00,123456Z",
+        "2026-W47-7T12:00:00.123456Z",
+        "2026-11-22T13:00:00.123456+01:00",
+    ],
+)
+def test_an_instant_is_read_and_written_in_one_form(stamp: str) -> None:
+    arrival = arrive(at(stamp))
+
+    assert arrival.time == NOON
+    assert arrival.stamp == to_rfc3339(NOON)
+
+
+@pytest.mark.parametrize("stamp", ["", "soon", "2026-11-22T12:00:00.1+0100Z", "2026-13-01T00:00Z"])
+def test_what_is_no_instant_is_refused(stamp: str) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        arrive(at(stamp))
+
+    assert refused.value.slug == "touchpoint.invalid"

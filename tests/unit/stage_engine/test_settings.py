@@ -1,0 +1,44 @@
+"""What stage-engine is told from outside, and that it can be put together with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from clm_common.errors import SettingsError
+from clm_common.settings import load
+from clm_stage_engine.app import build
+from clm_stage_engine.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLM_DATABASE_URL", "postgresql://clm@127.0.0.1/clm")
+    monkeypatch.setenv("CLM_KAFKA_BOOTSTRAP", "127.0.0.1:9092")
+
+
+async def test_a_development_machine_needs_nothing_more() -> None:
+    settings = load(Settings)
+
+    assert settings.longest_history == 25
+    async with build(settings) as service:
+        assert set(service.tasks) == {
+            "worker", "lifecycles", "answers", "receipts", "live", "housekeeping",
+        }  # fmt: skip
+
+
+def test_the_history_is_kept_as_long_as_the_workspace_that_wants_it_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLM_HISTORY_MONTHS_OF", '{"acme": 37, "short": 3}')
+
+    assert load(Settings).longest_history == 37
+
+
+@pytest.mark.parametrize("value", ["acme", "[3]", '{"acme": 0}', '{"acme": "long"}'])
+def test_what_is_no_number_of_months_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CLM_HISTORY_MONTHS_OF", value)
+
+    with pytest.raises(SettingsError, match="CLM_HISTORY_MONTHS_OF"):
+        load(Settings)
