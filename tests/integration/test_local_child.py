@@ -28,6 +28,14 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("deaf", flush=True)
 time.sleep(600)
 """
+SPINNING = """
+import threading
+for _ in range(8):
+    threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()
+print("busy", flush=True)
+threading.Event().wait()
+"""
+BUSY = (sys.executable, "-c", SPINNING)
 DEAF = (sys.executable, "-c", IGNORING)
 PARENT = """
     import asyncio, sys
@@ -45,6 +53,14 @@ PARENT = """
 
     asyncio.run(main())
 """
+
+
+def threads(pid: int) -> list[int]:
+    return [thread.id for thread in psutil.Process(pid).threads()]
+
+
+def state(thread: int) -> str:
+    return psutil.Process(thread).status()
 
 
 def sleeper(tmp_path: Path, argv: tuple[str, ...] = SLEEPER, stop_timeout: float = 5.0) -> Child:
@@ -147,6 +163,28 @@ async def test_a_child_that_ignores_its_stop_signal_is_killed(tmp_path: Path) ->
     code = await running.stop()
 
     assert code == -signal.SIGKILL
+
+
+async def test_a_frozen_child_has_stopped_with_all_its_threads_until_it_thaws(
+    tmp_path: Path,
+) -> None:
+    running = child.start(sleeper(tmp_path, BUSY))
+    await appears(tmp_path / "log", "busy")
+
+    running.freeze()
+    states = {state(thread) for thread in threads(running.pid)}
+    running.thaw()
+    running.kill()
+
+    assert states == {psutil.STATUS_STOPPED}
+
+
+async def test_a_child_that_has_ended_cannot_be_frozen(tmp_path: Path) -> None:
+    running = child.start(sleeper(tmp_path))
+    running.kill()
+
+    with pytest.raises(LocalError, match="could not be stopped"):
+        running.freeze()
 
 
 async def test_a_stopped_child_reports_its_signal(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from clm_local.errors import LocalError
 SHIM = Path(__file__).with_name("shim.py")
 LOG_LIMIT = 16 * 1024 * 1024
 POLL = 0.05
+FREEZE_LIMIT = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,21 @@ class Running:
         self._process.wait()
 
     def freeze(self) -> None:
-        """Stop it in its tracks, with all its descendants; `thaw` lets it go on."""
-        self._signal_all(signal.SIGSTOP)
+        """Stop it in its tracks, with all its descendants; `thaw` lets it go on.
+
+        The signal only asks: on a busy machine the threads run on until one of them is scheduled
+        and sees it. This waits until none of them runs any more.
+
+        Raises:
+            LocalError: it has ended, or would not stop.
+        """
+        deadline = time.monotonic() + FREEZE_LIMIT
+        while self.code is None and time.monotonic() < deadline:
+            self._signal_all(signal.SIGSTOP)
+            if all(_stopped(process) for process in self._all()):
+                return
+            time.sleep(0.001)
+        raise self._failure("could not be stopped")
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""
@@ -270,3 +284,12 @@ def _proportional(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except psutil.Error:
         return 0
+
+
+def _stopped(process: psutil.Process) -> bool:
+    """Tell whether none of its threads runs; what has ended does not."""
+    try:
+        states = {psutil.Process(thread.id).status() for thread in process.threads()}
+    except psutil.NoSuchProcess:
+        return not process.is_running()
+    return states <= {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
