@@ -16,6 +16,7 @@ from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_stage_engine import housekeeping
 from clm_stage_engine.core import months
+from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.store import SCHEMA
 from clm_stage_engine.store.months import Months, existing
 from tests.support.engine import NOW, Engine
@@ -165,7 +166,7 @@ async def test_housekeeping_makes_months_ahead_and_names_those_nobody_wants_but_
     await history.cover([months.span(old)[0], months.span(old + 1)[0]])
 
     with capture_logs() as logs:
-        task = asyncio.create_task(housekeeping.keep(migrated, history, clock, 25, stop))
+        task = asyncio.create_task(housekeeping.keep(migrated, history, clock, Keeping(25), stop))
         async with asyncio.timeout(10):
             while not any(line["event"] == "history.kept" for line in logs):  # noqa: ASYNC110 - its doing
                 await asyncio.sleep(0.01)

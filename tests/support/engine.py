@@ -23,10 +23,11 @@ from clm_common.store.offsets import Claim, Leases
 from clm_stage_engine import definitions, identity_file, store
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.core.channel import Channels
+from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.governing import Board
-from clm_stage_engine.handlers import TouchpointHandler
+from clm_stage_engine.handlers import KEEP_ALL, TouchpointHandler
 from clm_stage_engine.outbox import Facts
 from clm_stage_engine.queries import erasures
 from clm_stage_engine.running import Running, choose
@@ -42,7 +43,7 @@ VIEW = choose([definitions.SHIPPED], "reach").view
 class Engine:
     """One worker, and what a test asks it and its surroundings."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one builder for all that a test may want
         self,
         url: str,
         broker: MemoryBroker,
@@ -51,6 +52,7 @@ class Engine:
         lifecycle: Lifecycle | Board = REACH,
         channels: Channels | None = None,
         clock: ManualClock | None = None,
+        keeping: Keeping = KEEP_ALL,
     ) -> None:
         self.broker = broker
         self.clock = clock or ManualClock(NOW)
@@ -62,6 +64,7 @@ class Engine:
         self.lifecycle = board.rules.default.lifecycle
         self.channels = channels or shipped()
         self.erased = Erased()
+        self.keeping = keeping
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.worker = Worker(
@@ -98,6 +101,7 @@ class Engine:
             months=self.months,
             cached_profiles=10_000,
             erased=self.erased,
+            keeping=self.keeping,
         )
 
     async def __aenter__(self) -> Self:

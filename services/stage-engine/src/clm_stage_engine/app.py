@@ -71,7 +71,6 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         handlers = partial(
             open_handler, settings, parts, board, channels, identifiers, months, erased=Erased()
         )
-        keep = settings.longest_history
         live = Hub(parts.database, parts.clock)
         answers = await stack.enter_async_context(PartitionReader(parts.kafka))
         receipts = Receipts(parts.database, parts.kafka, answers)
@@ -94,7 +93,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 "receipts": receipts.run,
                 "live": live.run,
                 "housekeeping": partial(
-                    housekeeping.keep, parts.database, months, parts.clock, keep
+                    housekeeping.keep, parts.database, months, parts.clock, settings.keeping
                 ),
             },
         )
@@ -157,4 +156,5 @@ async def open_handler(  # noqa: PLR0913, PLR0917 - what the handler is made of
         months=months,
         cached_profiles=settings.cached_profiles,
         erased=erased,
+        keeping=settings.keeping,
     )

@@ -17,7 +17,8 @@ from clm_stage_engine.core import river
 from clm_stage_engine.core.identity import IdentityRow, Write
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
-from clm_stage_engine.store import writing
+from clm_stage_engine.store import lateness, writing
+from clm_stage_engine.store.lateness import Late
 from clm_stage_engine.sweeping import Stretch
 
 
@@ -35,6 +36,7 @@ class Decided(Struct, frozen=True):
         relay: publishes the facts once they are committed.
         stretch: the piece of a sweep that it does.
         named: attributes that touchpoints named.
+        late: touchpoints that came too late to count.
     """
 
     journal: Journal
@@ -47,6 +49,7 @@ class Decided(Struct, frozen=True):
     relay: Relay
     stretch: Stretch | None = None
     named: Sequence[writing.Named] = ()
+    late: Sequence[Late] = ()
 
     @property
     def facts(self) -> int:
@@ -81,6 +84,7 @@ class Decided(Struct, frozen=True):
         )
         await writing.check_identities(tx, self.relied)
         await writing.add_named(tx, self.named)
+        await lateness.add(tx, self.late)
         await writing.append_history(tx, journal.history)
         await writing.append_changes(tx, journal.partition, journal.changes)
         await writing.append_explanations(tx, journal.explanations)

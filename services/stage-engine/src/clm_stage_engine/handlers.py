@@ -33,6 +33,7 @@ from clm_stage_engine.core.identity import (
     keys,
     resolve,
 )
+from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.erasing import Erasing
@@ -48,6 +49,7 @@ from clm_stage_engine.forgetting import Forgetting
 from clm_stage_engine.gathering import by_profile, load_pasts, named, once, take_in
 from clm_stage_engine.governing import Board
 from clm_stage_engine.journal import Journal
+from clm_stage_engine.lateness import Lateness
 from clm_stage_engine.profiles import ERASED, Entry, newborn, wakes
 from clm_stage_engine.store import reading
 from clm_stage_engine.store.ids import profile_id
@@ -59,6 +61,9 @@ DUE: Final = 500
 
 BEHIND: Final = 5_000
 """Facts waiting to be published at which deadlines wait: new touchpoints queue behind them."""
+
+KEEP_ALL: Final = Keeping()
+"""Nothing is dropped, nothing is too late."""
 
 DRAIN: Final = 5.0
 """Seconds given to the relay to publish what is committed when the partition is given up."""
@@ -80,6 +85,7 @@ class TouchpointHandler:
         months: Months,
         cached_profiles: int,
         erased: Erased,
+        keeping: Keeping = KEEP_ALL,
     ) -> None:
         """Make the handler of a partition that was just taken, and start its relay.
 
@@ -94,6 +100,7 @@ class TouchpointHandler:
             months: makes the partitions of the history that a batch needs.
             cached_profiles: how many profiles are kept in memory.
             erased: who must stay out; shared by the partitions of a process.
+            keeping: how late touchpoints may come.
         """
         self._claim = claim
         self._board = board
@@ -107,6 +114,7 @@ class TouchpointHandler:
         self._months = months
         self._cache = Cache(cached_profiles)
         self._forgetting = Forgetting(erased, self._cache, claim, relay)
+        self._lateness = Lateness(keeping)
         relay.start_at(claim.next_seq - 1)
         self._relaying = asyncio.create_task(relay.run())
 
@@ -116,17 +124,20 @@ class TouchpointHandler:
         self._rules = self._board.rules
         await self._relay.room()
         taken, refused = take_in(records, self._identifiers)
-        arrivals = await self._forgetting.sift(tx, taken)
+        known = await self._forgetting.sift(tx, taken)
+        arrivals, late = await self._lateness.part(tx, known)
         await self._months.cover([it.time for it in arrivals])
         resolution = await self._resolve(tx, arrivals)
         claimed = await once(tx, arrivals, resolution)
         journal = self._journal()
         changed = await self._fold(tx, by_profile(claimed), resolution, journal)
         telemetry.TOUCHPOINTS.labels("applied").inc(len(journal.history))
-        telemetry.TOUCHPOINTS.labels("erased").inc(len(taken) - len(arrivals))
-        telemetry.TOUCHPOINTS.labels("repeated").inc(len(arrivals) - len(journal.history))
+        telemetry.TOUCHPOINTS.labels("erased").inc(len(taken) - len(known))
+        telemetry.TOUCHPOINTS.labels("late").inc(len(late))
+        repeated = len(known) - len(late) - len(journal.history)
+        telemetry.TOUCHPOINTS.labels("repeated").inc(repeated)
         decided = self._decided(journal, changed, resolution, refused)
-        return replace(decided, named=[*named(claimed, self._identifiers).values()])
+        return replace(decided, named=[*named(claimed, self._identifiers).values()], late=late)
 
     async def wake(self, tx: Connection) -> Decided | Erasing | None:
         """Erase whom somebody asked to erase, else fire what is due and fold again who is stale."""

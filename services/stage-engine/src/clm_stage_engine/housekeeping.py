@@ -17,6 +17,8 @@ from clm_common.instant import DAY, to_datetime
 from clm_common.runtime.retry import Backoff, pause
 from clm_common.store.database import Database
 from clm_stage_engine.core import months
+from clm_stage_engine.core.keeping import Keeping
+from clm_stage_engine.store import lateness
 from clm_stage_engine.store.months import Months
 
 log = structlog.get_logger()
@@ -47,8 +49,21 @@ async def drop_emptied(database: Database, now: int) -> None:
         await db.execute(_DROP_EMPTIED, to_datetime(now - EMPTY))
 
 
+async def drop_late(database: Database, keeping: Keeping, now: int) -> None:
+    """Delete late touchpoints that were kept for as long as their workspace's history is.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    async with database.connection() as db:
+        for workspace in await lateness.workspaces(db):
+            before = keeping.cut(workspace, now)
+            while before is not None and await lateness.drop(db, workspace, before):
+                pass
+
+
 async def keep(
-    database: Database, history: Months, clock: Clock, keep_months: int, stop: asyncio.Event
+    database: Database, history: Months, clock: Clock, keeping: Keeping, stop: asyncio.Event
 ) -> None:
     """Look after the history until `stop` is set.
 
@@ -56,15 +71,17 @@ async def keep(
         database: the service's schema.
         history: its partitions.
         clock: tells the present month.
-        keep_months: how long the workspace that keeps it longest wants it.
+        keeping: how long workspaces want it.
         stop: set it to end.
     """
     backoff = Backoff("housekeeping")
     told: set[int] = set()
+    keep_months = keeping.longest
     while not stop.is_set():
         try:
             known = await history.prepare()
             await drop_emptied(database, clock.now())
+            await drop_late(database, keeping, clock.now())
         except Unavailable as error:
             await backoff.wait_or_stop(error, stop)
             continue

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from clm_common.settings import ServiceSettings
+from clm_stage_engine.core.keeping import ANY_DAYS, Keeping
 
 
 class Settings(ServiceSettings):
@@ -43,8 +44,7 @@ class Settings(ServiceSettings):
         default=25,
         ge=1,
         le=1200,
-        description="how many months of history a workspace keeps; older ones are told in the log "
-        "and kept all the same until the engine can fold from snapshots",
+        description="how many months of history a workspace keeps; 1200 keeps it for ever",
         examples=["25"],
     )
     history_months_of: dict[str, Annotated[int, Field(ge=1, le=1200)]] = Field(
@@ -53,7 +53,28 @@ class Settings(ServiceSettings):
         examples=['{"acme": 37}'],
     )
 
+    lateness_days: int = Field(
+        default=ANY_DAYS,
+        ge=1,
+        le=ANY_DAYS,
+        description="how many days after it happened a touchpoint may be received and still count; "
+        "never more than the history is kept",
+        examples=["90"],
+    )
+    lateness_days_of: dict[str, Annotated[int, Field(ge=1, le=ANY_DAYS)]] = Field(
+        default_factory=dict[str, int],
+        description="sources that differ, by their ids",
+        examples=['{"src_shop": 30}'],
+    )
+
+    @property
+    def keeping(self) -> Keeping:
+        """How long touchpoints are kept, and how late they may come."""
+        return Keeping(
+            self.history_months, self.history_months_of, self.lateness_days, self.lateness_days_of
+        )
+
     @property
     def longest_history(self) -> int:
         """The months that the workspace with the longest history keeps."""
-        return max([self.history_months, *self.history_months_of.values()])
+        return self.keeping.longest

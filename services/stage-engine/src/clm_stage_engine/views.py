@@ -80,6 +80,20 @@ class Touchpoint(BaseModel):
     campaign: str | None = Field(description="The campaign's name.")
     content: str | None = Field(description="Which of the campaign's ads or links it was.")
     touchpoint: dict[str, Any] = Field(description="The event as it was sent.")  # Any: its JSON
+    late: bool = Field(description="It came too late to count; `recorded_at` is when it came.")
+
+
+class LateTouchpoint(Touchpoint):
+    """A touchpoint that came too late to count, and whose it is."""
+
+    profile_id: UUID | None = Field(description="Whose it is; null where nobody is known by it.")
+
+
+class LatePage(BaseModel):
+    """Some of a workspace's late touchpoints, the newest arrival first."""
+
+    touchpoints: list[LateTouchpoint]
+    next: str | None = Next
 
 
 class TouchpointPage(BaseModel):

@@ -30,9 +30,10 @@ Exporter = Annotated[Principal, Depends(require("profiles:export"))]
 async def export_profile(who: Exporter, behind: Behind, profile_id: UUID) -> StreamingResponse:
     """Give one JSON document: profile, identities, merges, stage changes, touchpoints, traits.
 
-    Touchpoints are as they were sent, oldest first; stage changes include what was taken back;
-    traits are what identify calls said last. It is written as it is read: however long, it needs
-    little memory. Needs the scope `profiles:export`.
+    Touchpoints are as they were sent, oldest first, those that came too late to count apart from
+    them (`late_touchpoints`); stage changes include what was taken back; traits are what identify
+    calls said last. It is written as it is read: however long, it needs little memory. Needs the
+    scope `profiles:export`.
     """
     asked = await find(behind, who, profile_id, PRESENT)
     pieces = export(behind.database, asked.workspace, asked.id, to_datetime(behind.clock.now()))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+import msgspec
+from fastapi import APIRouter, Query, Response
 
 from clm_common.instant import DAY, from_datetime
-from clm_stage_engine.api.parts import Behind, Instant, Limit, Place, Reader
+from clm_stage_engine.api.parts import Behind, Instant, Limit, Place, Reader, Word
 from clm_stage_engine.cursor import Page
-from clm_stage_engine.queries import overview
-from clm_stage_engine.views import DeadlinePage, Lifecycles, Progress, StageCounts
+from clm_stage_engine.queries import lateness, overview
+from clm_stage_engine.views import DeadlinePage, LatePage, Lifecycles, Progress, StageCounts
 
 router: Final = APIRouter(tags=["workspace"])
 
@@ -40,6 +41,24 @@ async def get_deadlines(
         return await overview.deadlines(
             db, who.workspace, behind.lifecycle(who.workspace), end, Page(cursor, limit)
         )
+
+
+@router.get(
+    "/v1/touchpoints/late",
+    summary="Touchpoints that came too late to count",
+    response_model=LatePage,
+)
+async def get_late(
+    who: Reader,
+    behind: Behind,
+    source: Annotated[Word | None, Query(description="Only from this source, by its id.")] = None,
+    cursor: Place = None,
+    limit: Limit = 100,
+) -> Response:
+    """List what is kept and not applied, because it came later than its source may be."""
+    async with behind.database.connection() as db:
+        page = await lateness.late(db, who.workspace, source, Page(cursor, limit))
+    return Response(msgspec.json.encode(page), media_type="application/json")
 
 
 @router.get("/v1/lifecycles", summary="The lifecycles that run")

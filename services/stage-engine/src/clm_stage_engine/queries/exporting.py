@@ -23,7 +23,7 @@ from clm_stage_engine import outbox, reasons
 from clm_stage_engine.core.traits import IDENTIFY, told
 from clm_stage_engine.queries import in_order, profiles
 from clm_stage_engine.queries import sight as sights
-from clm_stage_engine.queries.touchpoints import touchpoint
+from clm_stage_engine.queries.touchpoints import UNCOUNTED, touchpoint
 from clm_stage_engine.store import reading
 
 Row = Any  # Any: asyncpg publishes no types; a record
@@ -40,6 +40,11 @@ _TOUCHPOINTS: Final = f"""
         ORDER BY time FETCH FIRST {PAGE} ROWS WITH TIES
     ) AS touch
     ORDER BY time, name LIMIT {PAGE}
+"""  # noqa: S608 - constants
+_LATE: Final = f"""
+    SELECT *, {_NAME} AS name FROM late_touchpoint AS it
+    WHERE identity_id = ANY($1::uuid[]) AND recorded_at <= $2 AND id > $3 AND {UNCOUNTED}
+    ORDER BY id LIMIT {PAGE}
 """  # noqa: S608 - constants
 _CHANGES: Final = f"""
     SELECT *, CASE WHEN NOT retracted THEN (
@@ -115,6 +120,11 @@ async def export(
             traits = told(traits, row["body"]) if one.type == IDENTIFY else traits
         yield comma + _listed(touchpoint(*it) for it in seen)
         comma = b","
+    yield b'],"late_touchpoints":['
+    comma = b""
+    async for rows in _late(database, ids, now):
+        yield comma + _listed(touchpoint(row, glance(row["body"])) for row in rows)
+        comma = b","
     yield b'],"traits":' + msgspec.json.encode(traits) + b"}\n"
 
 
@@ -145,6 +155,21 @@ async def _touchpoints(
         if len(rows) < PAGE:
             return
         place = rows[-1]["time"], rows[-1]["name"]
+
+
+async def _late(
+    database: Database, ids: Sequence[UUID], now: datetime
+) -> AsyncGenerator[Sequence[Row]]:
+    """Give what came too late to count, in the order in which it came."""
+    place = 0
+    while True:
+        async with database.connection() as db:
+            rows: Sequence[Row] = await db.fetch(_LATE, ids, now, place)
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        place = rows[-1]["id"]
 
 
 def _listed(items: Iterable[object]) -> bytes:

@@ -24,6 +24,13 @@ SCANNED: Final = 5_000
 _CHUNK: Final = 1_000
 _NAME: Final = "(source || '/' || message_id) COLLATE \"C\""
 
+UNCOUNTED: Final = """NOT EXISTS (
+    SELECT FROM history AS counted WHERE counted.identity_id = it.identity_id
+    AND counted.time = it.time AND counted.source = it.source
+    AND counted.message_id = it.message_id)
+"""
+"""Of a row `it` of late touchpoints: no copy of it was in time after all."""
+
 _NEWEST_FIRST: Final = f"""
     SELECT touch.* FROM unnest($1::uuid[]) AS mine (id) CROSS JOIN LATERAL (
         SELECT *, {_NAME} AS name FROM history
@@ -33,6 +40,15 @@ _NEWEST_FIRST: Final = f"""
             AND time <= $7 AND recorded_at <= $8
         ORDER BY time DESC FETCH FIRST $9 ROWS WITH TIES
     ) AS touch
+    ORDER BY time DESC, name DESC LIMIT $9
+"""  # noqa: S608 - constants
+
+
+_LATE_NEWEST_FIRST: Final = f"""
+    SELECT *, {_NAME} AS name FROM late_touchpoint AS it
+    WHERE identity_id = ANY($1::uuid[]) AND time <= $2 AND time >= $4 AND time < $5
+        AND (time, {_NAME}) < ($2, $3::text) AND ($6::text IS NULL OR source = $6)
+        AND time <= $7 AND recorded_at <= $8 AND {UNCOUNTED}
     ORDER BY time DESC, name DESC LIMIT $9
 """  # noqa: S608 - constants
 
@@ -52,6 +68,7 @@ class Touchpoint(Struct, frozen=True):
     campaign: str | None
     content: str | None
     touchpoint: Raw
+    late: bool
 
 
 class TouchpointPage(Struct, frozen=True):
@@ -136,9 +153,7 @@ async def newest(
 async def _newest_first(
     db: Connection, identities: Sequence[UUID], wanted: Wanted, place: _Place, size: int
 ) -> Sequence[Row]:
-    return await in_order.fetch(
-        db,
-        _NEWEST_FIRST,
+    values = (
         identities,
         to_datetime(place.at),
         place.name,
@@ -148,12 +163,19 @@ async def _newest_first(
         wanted.sight.as_of,
         wanted.sight.recorded,
         size,
-        wanted.channel,
     )
+    counted = await in_order.fetch(db, _NEWEST_FIRST, *values, wanted.channel)
+    late = [] if wanted.channel else await db.fetch(_LATE_NEWEST_FIRST, *values)
+    both = [*counted, *late]
+    return sorted(both, key=_by_place, reverse=True)[:size] if late else counted
+
+
+def _by_place(row: Row) -> tuple[datetime, str]:
+    return row["time"], row["name"]
 
 
 def touchpoint(row: Row, seen: Glance) -> Touchpoint:
-    """Write a touchpoint for people; its JSON stays as it was sent."""
+    """Write a touchpoint for people, counted or late; its JSON stays as it was sent."""
     return Touchpoint(
         id=row["name"],
         at=_text(row["time"]),
@@ -163,10 +185,11 @@ def touchpoint(row: Row, seen: Glance) -> Touchpoint:
         message_id=row["message_id"],
         type=seen.type,
         event=seen.event,
-        channel=row["channel"] or None,
-        campaign=row["campaign"],
-        content=row["content"],
+        channel=row.get("channel") or None,
+        campaign=row.get("campaign"),
+        content=row.get("content"),
         touchpoint=Raw(row["body"]),
+        late="seq" not in row,
     )
 
 

@@ -37,6 +37,8 @@ _FORGET_HISTORY: Final = """
     SELECT identity_id, count(*) AS touchpoints FROM gone GROUP BY identity_id
 """
 
+_FORGET_LATE: Final = "DELETE FROM late_touchpoint WHERE identity_id = ANY($1::uuid[])"
+
 _FORGET_IDENTITIES: Final = "DELETE FROM identity WHERE id = ANY($1::uuid[])"
 
 _MARK: Final = """
@@ -117,6 +119,7 @@ async def forget(
     rows = await tx.fetch(_FORGET_HISTORY, identities)
     for statement in _FORGET:
         await tx.execute(statement, profiles)
+    await tx.execute(_FORGET_LATE, [*profiles, *identities])
     status: str = await tx.execute(_FORGET_IDENTITIES, identities)
     if int(status.rsplit(" ", 1)[1]) != len(identities):
         raise RaceLost("store.identity_changed", "an identity has gone since it was read")
