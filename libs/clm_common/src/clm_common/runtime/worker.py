@@ -36,7 +36,7 @@ WAIT: Final = 0.2
 WAKE: Final = 0.5
 """Seconds between two looks at what fell due without a record, while nothing does."""
 
-AT_ONCE: Final = 0.0
+AT_ONCE: Final = float("-inf")
 """The value of `Owned.woken` with which the next turn looks again."""
 
 STUBBORN: Final = 2
