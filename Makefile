@@ -6,7 +6,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 LOCAL := libs/clm_local/src/clm_local
-CODE := libs services tests benchmarks
+CODE := libs services tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs demo test check generate bench clean lock tools dev-tools

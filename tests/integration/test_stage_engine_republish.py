@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
-import sys
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import pytest
 
 from clm_common.bus.kafka import GroupProducer, KafkaSettings, PartitionReader
-from clm_common.bus.kafka.admin import create_topics
-from clm_common.bus.ports import Message
 from clm_common.clock import SystemClock
 from clm_common.contracts import journey
 from clm_common.contracts.journey import IdentityMoved, TouchpointApplied
 from clm_common.contracts.stage_change import StageChange
-from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS, Topic
-from clm_common.instant import DAY, HOUR
-from clm_common.runtime.tokens import generate_key_pair, jwks
+from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS
 from clm_common.runtime.worker import Worker
 from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
@@ -34,117 +25,16 @@ from clm_metrics.handlers import open_handler
 from clm_metrics.store import SCHEMA
 from clm_stage_engine.outbox import Facts
 from tests.support.measuring import figures, totals
-from tests.support.processes import service
 from tests.support.servers import DatabaseServer, KafkaNode
-from tests.support.touchpoints import touchpoint
-
-COPY = Topic("shop.journey-copy", JOURNEY.partitions, JOURNEY.retention_ms, "a copy")
-
-Records = dict[int, list[tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]]]
-"""Per partition: key, value and headers, in order."""
-
-_STAND = """
-    SELECT sum(next_offset)::int AS offsets, sum(next_seq - 1)::int AS seqs,
-        (SELECT count(*) FROM profile WHERE wake_at <= now()) AS due
-    FROM consumer_partition WHERE topic = $1
-"""
-
-
-def clickstream(chance: random.Random, count: int, prefix: str) -> list[Message]:
-    """Let visitors become customers, buy and share devices, in no order."""
-    now = SystemClock().now()
-    found: list[Message] = []
-    for number in range(count):
-        device, customer = f"d{chance.randrange(count)}", f"u{chance.randrange(count // 2)}"
-        at = now - chance.randrange(2, 20) * DAY  # nothing falls due meanwhile
-        step = chance.randrange(3)
-        found.append(
-            touchpoint(
-                at + HOUR * (step == 1),
-                anonymous=None if step == 2 else device,
-                user=None if step == 0 else customer,
-                kind=("page", "identify", "track")[step],
-                event="Order Completed" if step == 2 else None,
-                message_id=f"{prefix}{number}",
-                workspace=chance.choice(["acme", "zeta"]),
-            )
-        )
-    return found
-
-
-class Shop:
-    """An engine that runs on servers of its own, and what is asked of them."""
-
-    def __init__(self, bootstrap: str, url: str) -> None:
-        self.kafka = KafkaSettings(bootstrap=bootstrap)
-        self.url = url
-        self.engine = Database(url, schema="stage_engine", name="test")
-        self.environment = {
-            "CLM_DATABASE_URL": url,
-            "CLM_KAFKA_BOOTSTRAP": bootstrap,
-            "CLM_TOKEN_KEYS": jwks([generate_key_pair().public]),
-        }
-
-    async def send(self, messages: list[Message]) -> None:
-        async with GroupProducer(self.kafka) as producer:
-            await producer.publish(messages)
-
-    async def settled(self, sent: int) -> Records:
-        """Wait until so many touchpoints are folded what is due fired; give the river."""
-        async with asyncio.timeout(90), self.engine.connection() as db:
-            while True:
-                row = await db.fetchrow(_STAND, TOUCHPOINTS.name)
-                if row["offsets"] != sent or row["due"]:
-                    await asyncio.sleep(0.1)
-                    continue
-                live = await self.read(JOURNEY.name)
-                if row["seqs"] == sum(map(len, live.values())):
-                    return live
-
-    async def read(self, topic: str) -> Records:
-        """Read a topic from its beginning until nothing more comes."""
-        found: Records = defaultdict(list)
-        async with PartitionReader(self.kafka) as reader:
-            reader.assign({(topic, it): 0 for it in range(JOURNEY.partitions)})
-            while records := await reader.read(limit=5_000, wait=1.0):
-                for (_, partition), batch in records.items():
-                    found[partition] += [
-                        (it.key or b"", it.value or b"", tuple(it.headers)) for it in batch
-                    ]
-        return found
-
-    async def republish(self, *arguments: str) -> tuple[int, Any, str]:  # Any: what it prints
-        """Run the program; gives its exit code, its result and what it told."""
-        inherited = {name: text for name, text in os.environ.items() if name[:4] != "CLM_"}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "clm_stage_engine.republish", "--to", COPY.name, *arguments),
-            env=inherited | self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, told = await process.communicate()
-        return process.returncode or 0, json.loads(out or b"null"), told.decode()
+from tests.support.shop import COPY, Records, Shop, clickstream, open_shop
 
 
 @pytest.fixture
 async def shop(
     kafka_node: Callable[[], KafkaNode], database_server: DatabaseServer
 ) -> AsyncGenerator[Shop]:
-    node = kafka_node()
-    await node.start()
-    url = await database_server.create()
-    running = Shop(node.bootstrap, url)
-    await create_topics(running.kafka)
-    async with running.engine, service("clm_stage_engine", running.environment):
-        await _migrated(running.engine)
+    async with open_shop(kafka_node(), database_server) as running:
         yield running
-    await database_server.drop(url)
-
-
-async def _migrated(engine: Database) -> None:
-    async with asyncio.timeout(60), engine.connection() as db:
-        while not await db.fetchval("SELECT to_regclass('stage_engine.profile')"):  # noqa: ASYNC110 - another process's doing
-            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from clm_common.contracts import schema, topics
+from clm_common.contracts import examples, schema, topics
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.erasure import ErasureConfirmed
+from clm_common.contracts.examples import Example
 from clm_common.contracts.journey import TYPE_OF, IdentityMoved, ProfileErased, TouchpointApplied
 from clm_common.contracts.position import Published
 from clm_common.contracts.stage_change import PUBLIC_TYPE, StageChange
@@ -29,6 +30,7 @@ class Flow(Struct, frozen=True):
             without a type has no CloudEvents headers.
         writers: the services that publish.
         readers: our services that subscribe.
+        examples: messages as they are published.
     """
 
     topic: Topic
@@ -36,6 +38,7 @@ class Flow(Struct, frozen=True):
     messages: dict[type[Struct], tuple[str, ...]]
     writers: tuple[str, ...]
     readers: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
 
 
 _PROFILE: Final = "the profile's id"
@@ -76,6 +79,7 @@ FLOWS: Final = (
         _PROFILE,
         {StageChange: (PUBLIC_TYPE,)},
         writers=("stage-engine",),
+        examples=examples.STAGE_CHANGES,
     ),
     Flow(
         topics.PUBLISHED,
@@ -196,6 +200,8 @@ def _message(flow: Flow, message: type[Struct]) -> Node:
     }
     if types := flow.messages[message]:
         found["headers"] = _headers(flow, types)
+    if flow.examples:
+        found["examples"] = [each.node() for each in flow.examples]
     return found
 
 
