@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,11 +14,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from clm_common.contracts import asyncapi, python_class, schema
+from clm_common.contracts import asyncapi, schema
 from clm_common.contracts.examples import STAGE_CHANGES, Example
 from clm_common.contracts.topics import STAGE_CHANGES as TOPIC
 from clm_stage_engine.core import river
 
+CLIENT = Path(__file__).parents[2] / "docs/reference/clients/stage_change.py"
 SAMPLES = sorted((Path(__file__).parent / "samples" / "StageChange").glob("*.json"))
 
 Json = dict[str, Any]  # Any: a JSON document
@@ -29,12 +33,16 @@ def shown() -> list[Json]:
 
 
 @pytest.fixture(scope="module")
-def client() -> ModuleType:
+def client() -> Iterator[ModuleType]:
     """Give the generated module, as somebody imports it who has copied it."""
-    module = ModuleType("stage_change")
-    module.__dict__["__name__"] = "stage_change"
-    exec(compile(python_class.module("StageChange"), "stage_change.py", "exec"), module.__dict__)  # noqa: S102 - our own text
-    return module
+    spec = spec_from_file_location("clm_stage_change_copy", CLIENT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
 
 
 @pytest.mark.parametrize("example", STAGE_CHANGES, ids=lambda it: it.name)
