@@ -69,7 +69,7 @@ def make_app(
 
 
 def _add_operators_routes(app: FastAPI, database: Database, definitions: Definitions) -> None:
-    @app.get("/v1/messages", summary="List messages")
+    @app.get("/v1/messages", tags=["messages"], summary="List messages")
     async def list_messages(  # pyright: ignore[reportUnusedFunction] - the route uses it
         who: Reader,
         profile_id: Annotated[
@@ -87,7 +87,7 @@ def _add_operators_routes(app: FastAPI, database: Database, definitions: Definit
             found = await listing.list_messages(db, who.workspace, which, after=after, limit=limit)
         return page_of(found, limit)
 
-    @app.get("/v1/journeys", summary="List journeys")
+    @app.get("/v1/journeys", tags=["journeys"], summary="List journeys")
     async def list_journeys(who: Reader) -> JourneyList:  # pyright: ignore[reportUnusedFunction] - the route uses it
         """Give every journey, and how many of its messages have met which fate."""
         async with database.connection() as db:
@@ -99,7 +99,11 @@ def _add_recipients_routes(
     app: FastAPI, database: Database, *, keys: Sequence[bytes], sender: str, clock: Clock
 ) -> None:
     @app.get(
-        "/u/{token}", summary="Ask to unsubscribe", response_class=HTMLResponse, responses=_PAGE
+        "/u/{token}",
+        tags=["preferences"],
+        summary="Ask to unsubscribe",
+        response_class=HTMLResponse,
+        responses=_PAGE,
     )
     async def ask_to_unsubscribe(token: str) -> HTMLResponse:  # pyright: ignore[reportUnusedFunction] - the route uses it
         """Show a page with a button; changes nothing, whoever fetches it."""
@@ -107,7 +111,13 @@ def _add_recipients_routes(
             return HTMLResponse(pages.unknown(), 404, headers=pages.HEADERS)
         return HTMLResponse(pages.ask(sender), headers=pages.HEADERS)
 
-    @app.post("/u/{token}", summary="Unsubscribe", response_class=HTMLResponse, responses=_PAGE)
+    @app.post(
+        "/u/{token}",
+        tags=["preferences"],
+        summary="Unsubscribe",
+        response_class=HTMLResponse,
+        responses=_PAGE,
+    )
     async def unsubscribe(token: str) -> HTMLResponse:  # pyright: ignore[reportUnusedFunction] - the route uses it
         """Unsubscribe the recipient of a message; it has taken effect when this answers.
 

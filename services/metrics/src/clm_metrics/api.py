@@ -30,7 +30,7 @@ def make_app(board: Board, verifier: Verifier) -> FastAPI:
     app = new_app("metrics", title="CLM metrics", description=_DESCRIPTION, version="1")
     app.state.verifier = verifier
 
-    @app.get("/v1/stages", summary="The funnel of each lifecycle")
+    @app.get("/v1/stages", tags=["stages"], summary="The funnel of each lifecycle")
     async def get_stages(  # pyright: ignore[reportUnusedFunction] - the route uses it
         who: Reader,
         request: Request,
@@ -40,13 +40,18 @@ def make_app(board: Board, verifier: Verifier) -> FastAPI:
         _only(request, ("lifecycle",))
         return await board.stages(who.workspace, lifecycle)
 
-    @app.get("/v1/kpis", summary="The catalogue of KPIs")
+    @app.get("/v1/kpis", tags=["KPIs"], summary="The catalogue of KPIs")
     async def get_catalogue(who: Reader, request: Request) -> views.Catalogue:  # noqa: ARG001  # pyright: ignore[reportUnusedFunction] - the route uses it
         """Give every KPI's definition: what it says, its parameters and its formula."""
         _only(request, ())
         return views.Catalogue(kpis=tuple(board.kpis.values()))
 
-    @app.get("/v1/kpis/{key}", summary="A KPI's figures", response_model_exclude_unset=True)
+    @app.get(
+        "/v1/kpis/{key}",
+        tags=["KPIs"],
+        summary="A KPI's figures",
+        response_model_exclude_unset=True,
+    )
     async def get_kpi(  # noqa: PLR0913, PLR0917  # pyright: ignore[reportUnusedFunction] - the route uses it; these are its parameters
         who: Reader,
         request: Request,

@@ -3,6 +3,7 @@
 import base64
 import secrets
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal, Self
 from uuid import UUID, uuid4
 
@@ -159,7 +160,7 @@ class HookRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add them to an app."""
         base, one = "/v1/admin/hooks", "/v1/admin/hooks/{hook_id}"
-        add = app.add_api_route
+        add = partial(app.add_api_route, tags=["webhooks"])
         add(base, self.list_hooks, methods=["GET"], summary="The workspace's hooks")
         add(base, self.create_hook, methods=["POST"], status_code=201, summary="Create a hook")
         add(one, self.get_hook, methods=["GET"], summary="One hook")

@@ -1,6 +1,7 @@
 """Tracking plans: of the workspace, or of one source; and what violates them."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -83,7 +84,7 @@ class PlanRoutes:
 
     def add_to(self, app: FastAPI) -> None:
         """Add them to an app."""
-        add = app.add_api_route
+        add = partial(app.add_api_route, tags=["tracking plans"])
         add("/v1/admin/plans", self.list_plans, methods=["GET"], summary="All tracking plans")
         violations = f"{_WORKSPACE}/violations"
         add(violations, self.report, methods=["GET"], summary="What violates tracking plans")

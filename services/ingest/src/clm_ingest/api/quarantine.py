@@ -6,6 +6,7 @@ A letter whose workspace cannot be told is shown only to a token that has the sc
 import base64
 import contextlib
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
@@ -169,7 +170,7 @@ class QuarantineRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add them to an app."""
         base, one = "/v1/admin/quarantine", "/v1/admin/quarantine/{letter_id}"
-        add = app.add_api_route
+        add = partial(app.add_api_route, tags=["quarantine"])
         add(base, self.list_letters, methods=["GET"], summary="What was refused, newest first")
         add(one, self.get_letter, methods=["GET"], summary="One letter, with its original")
         add(f"{base}/replay", self.replay_many, methods=["POST"], summary="Replay several letters")

@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import datetime
+from functools import partial
 from typing import Final, Self
 from uuid import UUID
 
@@ -112,7 +113,7 @@ class SourceRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add them to an app."""
         base, one = "/v1/admin/sources", "/v1/admin/sources/{source_id}"
-        add = app.add_api_route
+        add = partial(app.add_api_route, tags=["sources"])
         add(base, self.list_sources, methods=["GET"], summary="The workspace's sources")
         add(base, self.create_source, methods=["POST"], status_code=201, summary="Create a source")
         add(one, self.get_source, methods=["GET"], summary="One source")
