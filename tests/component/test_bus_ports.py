@@ -177,6 +177,19 @@ async def test_a_reader_without_partitions_gives_nothing(bus: Bus) -> None:
         assert await reader.read(limit=10, wait=0.05) == {}
 
 
+async def test_giving_everything_up_while_a_read_waits_ends_it_with_nothing(bus: Bus) -> None:
+    async with bus.reader() as reader:
+        reader.assign(everywhere(bus.topic))
+        await reader.read(limit=10, wait=0.1)
+        reading = asyncio.create_task(reader.read(limit=10, wait=1.0))
+        await asyncio.sleep(0.2)
+
+        reader.assign({})
+
+        assert await reading == {}
+        assert await reader.read(limit=10, wait=0.1) == {}
+
+
 async def test_a_partition_that_stays_keeps_its_position(bus: Bus) -> None:
     other = (HOME + 1) % PARTITIONS
     async with bus.producer() as producer, bus.reader() as reader:

@@ -24,6 +24,8 @@ from pathlib import Path
 LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
 IMAGE_LOCK = "requirements-services.lock"
 """What the services need without the `clm` command, for their container images."""
+RIVALS_LOCK = "requirements-rivals.lock"
+"""What a benchmark measures us against, in an environment of its own."""
 PACKAGES = (
     "libs/clm_common",
     "libs/clm_local",
@@ -154,6 +156,7 @@ def lock(root: Path, *options: str) -> None:
     _compile(*image, output=IMAGE_LOCK)
     dev = [*run, "--group", "dev", "--constraint", LOCKS["run"]]
     _compile(*dev, output=LOCKS["dev"])
+    _compile("--group", "rivals", *options, output=RIVALS_LOCK)
     for alone in ALONE:
         path = Path(__file__).with_name(alone)
         comment, requirement, *_ = path.read_text().splitlines()

@@ -108,7 +108,8 @@ class PartitionReader:
         except FOREIGN as error:
             await self.close()
             raise translate(error, "reading") from error
-        found = cast("dict[tuple[str, int], list[Record]]", got)
+        read = cast("dict[tuple[str, int], list[Record]]", got)
+        found = {place: records for place, records in read.items() if place in self._next}
         for place, records in found.items():
             self._next[place] = records[-1].offset + 1
         await self._listen(consumer, found)
@@ -224,6 +225,8 @@ class PartitionReader:
             if place in found:
                 heard.at = now
         silent = {place: now - heard.at for place, heard in self._heard.items()}
+        if not silent:
+            return  # all were given up while it read
         if min(silent.values()) > self._silence:
             await self.close()
             raise Unavailable("bus.away", "Kafka does not answer the reader")
