@@ -32,7 +32,7 @@ from tests.support.touchpoints import touchpoint
 ORDER = "Order Completed"
 WHOM = [(USER_ID, "u"), (USER_ID, "w"), (ANONYMOUS_ID, "a"), (ANONYMOUS_ID, "b")]
 
-Standing = tuple[str | None, str | None, int]
+Standing = tuple[str | None, str | None, int | None]
 """Of a profile at an instant: the stage that was left, the one entered, how many touchpoints."""
 
 

@@ -27,6 +27,7 @@ TABLES = (
     "history",
     "stage_change",
     "explanation",
+    "snapshot",
     "identity_moved",
     "erasure",
     "erased_identity",

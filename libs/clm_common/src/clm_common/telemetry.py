@@ -108,6 +108,16 @@ TOUCHPOINTS: Final = Counter(
     ["verdict"],
     registry=REGISTRY,
 )
+SNAPSHOTS: Final = Counter(
+    "clm_history_snapshots_total",
+    "People whose oldest touchpoints were folded into a snapshot",
+    registry=REGISTRY,
+)
+TOUCHPOINTS_FOLDED_AWAY: Final = Counter(
+    "clm_history_folded_away_total",
+    "Touchpoints that a snapshot took the place of",
+    registry=REGISTRY,
+)
 ERASURES: Final = Counter(
     "clm_erasures_total", "People erased on their own wish", registry=REGISTRY
 )

@@ -6,7 +6,6 @@ again from everything that is its own, and corrects its published timeline.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
@@ -20,8 +19,9 @@ from clm_common.instant import to_rfc3339
 from clm_stage_engine.arrivals import Arrival
 from clm_stage_engine.core.explain import record
 from clm_stage_engine.core.facts import Touch
-from clm_stage_engine.core.fold import Change, State, advance, fold, is_late, lapse, order
+from clm_stage_engine.core.fold import Change, State, advance, is_late, lapse, order
 from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.core.snapshot import Line, Snapshot, beginning, follows, resume
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store.ids import change_id
@@ -38,12 +38,19 @@ class Past(Struct, frozen=True):
         timeline: the stage changes that stand, by id.
         imported: the message ids of those that were imported from the past, perhaps with others'.
         explanations: the newest record of each change, by id; see `core.explain`.
+        snapshots: what was folded away of its identities' touchpoints, by identity.
     """
 
     touches: Sequence[Touch]
     timeline: Mapping[UUID, StageChange]
     imported: AbstractSet[str] = frozenset()
     explanations: Mapping[UUID, bytes] = {}
+    snapshots: Mapping[UUID, Snapshot] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the profile has nothing of its own."""
+        return not (self.touches or self.snapshots)
 
 
 def is_plain(lifecycle: Lifecycle, entry: Entry, claimed: Sequence[Claimed]) -> bool:
@@ -116,35 +123,28 @@ def refold(
     """
     touches = order([*past.touches, *(arrival for arrival, _ in fresh)])
     until = max(_frontier(entry.state), touches[-1].time if touches else 0)
-    step = fold(lifecycle, touches, until)
+    begun = beginning(lifecycle, entry.id, past.snapshots, touches)
+    step = resume(lifecycle, begun, touches, until)
     for arrival, identity in fresh:
         journal.touchpoint(arrival, identity, entry)
     imported = past.imported | {it.message_id for it, _ in fresh if HISTORICAL in it.marks}
-    right = [
-        (
-            stage_change(lifecycle, entry, it, historical=_follows(it, touches, imported)),
-            record(lifecycle, it),
-        )
-        for it in step.changes
+    right: list[tuple[StageChange, bytes | None]] = [
+        (_restated(lifecycle, entry, it), None) for it in begun.lines
     ]
+    for it in step.changes:
+        historical = follows(it, touches, imported, begun)
+        fact = stage_change(lifecycle, entry, it, historical=historical)
+        right.append((fact, record(lifecycle, it)))
     _correct(right, past, journal, version=entry.version + 1)
-    last = bool(touches) and touches[-1].message_id in imported
-    return entry.advanced(step.state, len(touches), lifecycle.digest, historical=last)
+    last = touches[-1].message_id in imported if touches else begun.historical
+    count = begun.touchpoints + len(touches)
+    return entry.advanced(step.state, count, lifecycle.digest, historical=last)
 
 
-def _follows(change: Change, touches: Sequence[Touch], imported: AbstractSet[str]) -> bool:
-    """Tell whether a change follows from what was imported from the past.
-
-    A deadline does where the newest touchpoint before it was imported.
-    """
-    if not imported or change.kind != "deadline":
-        return change.cause in imported
-    before = bisect_left(touches, change.at, key=_time) - 1
-    return touches[before].message_id in imported
-
-
-def _time(touch: Touch) -> int:
-    return touch.time
+def _restated(lifecycle: Lifecycle, entry: Entry, line: Line) -> StageChange:
+    """Write a line of a snapshot as the change it was, or is where it went to another profile."""
+    fact = stage_change(lifecycle, entry, line, historical=line.historical)
+    return replace(fact, definition=line.definition, lifecycle_version=line.version)
 
 
 def expire(lifecycle: Lifecycle, entry: Entry, now: int, journal: Journal) -> Entry:
@@ -188,7 +188,7 @@ def _correct(
 
 
 def stage_change(
-    lifecycle: Lifecycle, entry: Entry, change: Change, *, historical: bool
+    lifecycle: Lifecycle, entry: Entry, change: Change | Line, *, historical: bool
 ) -> StageChange:
     """Write a change of the fold as the contract has it, in the version after `entry`."""
     key = (lifecycle.key, change.at, change.source, change.target, change.cause)

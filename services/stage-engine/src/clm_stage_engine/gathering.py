@@ -16,9 +16,10 @@ from clm_stage_engine.arrivals import Arrival, arrive
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.core.identity import IdentityRow, Resolution, Write
+from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.core.traits import IDENTIFY
 from clm_stage_engine.folding import Claimed, Past, in_order
-from clm_stage_engine.store import reading
+from clm_stage_engine.store import reading, snapshots
 from clm_stage_engine.store.writing import Named
 
 
@@ -121,10 +122,15 @@ async def load_pasts(
     history, imported = await reading.load_history(tx, owner)
     timelines = await reading.load_timelines(tx, profiles)
     records = await reading.load_explanations(tx, profiles)
+    known = await snapshots.load(tx, owner)
     touches: dict[UUID, list[Touch]] = {each: [] for each in profiles}
+    folded: dict[UUID, dict[UUID, Snapshot]] = {each: {} for each in profiles}
     for identity, profile in owner.items():
         if profile in touches:
             touches[profile] += history[identity]
+            if identity in known:
+                folded[profile][identity] = known[identity]
     return {
-        each: Past(touches[each], timelines[each], imported, records[each]) for each in profiles
+        each: Past(touches[each], timelines[each], imported, records[each], folded[each])
+        for each in profiles
     }

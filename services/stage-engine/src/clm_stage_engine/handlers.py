@@ -28,29 +28,19 @@ from clm_stage_engine.batch import Decided
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.identifiers import Identifiers
-from clm_stage_engine.core.identity import (
-    Resolution,
-    keys,
-    resolve,
-)
+from clm_stage_engine.core.identity import Resolution, keys, resolve
 from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.erasing import Erasing
-from clm_stage_engine.folding import (
-    Claimed,
-    advance_all,
-    expire,
-    is_plain,
-    news,
-    refold,
-)
+from clm_stage_engine.folding import Claimed, advance_all, expire, is_plain, news, refold
 from clm_stage_engine.forgetting import Forgetting
 from clm_stage_engine.gathering import by_profile, load_pasts, named, once, take_in
 from clm_stage_engine.governing import Board
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.lateness import Lateness
 from clm_stage_engine.profiles import ERASED, Entry, newborn, wakes
+from clm_stage_engine.retention import Retention, Retiring
 from clm_stage_engine.store import reading
 from clm_stage_engine.store.ids import profile_id
 from clm_stage_engine.store.months import Months
@@ -114,7 +104,9 @@ class TouchpointHandler:
         self._months = months
         self._cache = Cache(cached_profiles)
         self._forgetting = Forgetting(erased, self._cache, claim, relay)
-        self._lateness = Lateness(keeping)
+        self._retention = Retention(claim.partition, partitions, relay, self._cache)
+        self._lateness = Lateness(keeping, self._retention)
+        self._retires = False
         relay.start_at(claim.next_seq - 1)
         self._relaying = asyncio.create_task(relay.run())
 
@@ -139,8 +131,11 @@ class TouchpointHandler:
         decided = self._decided(journal, changed, resolution, refused)
         return replace(decided, named=[*named(claimed, self._identifiers).values()], late=late)
 
-    async def wake(self, tx: Connection) -> Decided | Erasing | None:
-        """Erase whom somebody asked to erase, else fire what is due and fold again who is stale."""
+    async def wake(self, tx: Connection) -> Decided | Erasing | Retiring | None:
+        """Erase whom somebody asked to erase, else fire what is due and fold again who is stale.
+
+        Every other time the people whose oldest touchpoints are to go come first.
+        """
         self._still_relaying()
         if self._relay.pending > BEHIND:
             return None
@@ -148,6 +143,9 @@ class TouchpointHandler:
         now = self._clock.now()
         if (erasing := await self._forgetting.due(tx, now)) is not None:
             return erasing
+        self._retires = not self._retires
+        if self._retires and (retiring := await self._retention.next(tx, self._rules, now)):
+            return retiring
         due = await reading.load_due(tx, self._claim.partition, now, DUE)
         stretch = await self._sweeper.next(tx, self._rules, {it.id for it in due})
         if not due and stretch is None:
@@ -169,6 +167,7 @@ class TouchpointHandler:
         """Drop what is in memory."""
         self._cache.clear()
         self._sweeper.forget()
+        self._retention.forget()
 
     async def close(self) -> None:
         """Let the relay publish what is committed, then end it."""
@@ -235,7 +234,7 @@ class TouchpointHandler:
         telemetry.REFOLDS.inc(len(again))
         pasts = await load_pasts(tx, list(again), resolution.writes)
         for it in resolution.moved:
-            emptied = not (pasts[it.source].touches or again[it.source])
+            emptied = pasts[it.source].is_empty and not again[it.source]
             for each in (it.source, it.target):
                 journal.moved(entries[each], it, emptied=emptied)
         changed: list[Entry] = []

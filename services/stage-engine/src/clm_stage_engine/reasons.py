@@ -92,6 +92,11 @@ class TimelinePage(BaseModel):
     profile_id: UUID
     entries: list[Entry]
     next: str | None = Next
+    kept_from: datetime | None = Field(
+        default=None,
+        description="What happened before this instant is folded into a snapshot: stage changes "
+        "are kept, touchpoints are not. Null where everything is kept.",
+    )
 
 
 class Transition(BaseModel):

@@ -22,8 +22,11 @@ class Profile(BaseModel):
     stage: str = Field(description="The stage they are in.")
     stage_since: datetime
     first_seen: datetime
-    last_seen: datetime = Field(description="Their newest touchpoint or deadline.")
-    touchpoints: int = Field(description="How many touchpoints counted.")
+    last_seen: datetime | None = Field(
+        description="Their newest touchpoint or deadline; null where `as_of` or `recorded` ask "
+        "for what is not kept any more, see `kept_from`."
+    )
+    touchpoints: int | None = Field(description="How many touchpoints counted; null likewise.")
     version: int = Field(description="Grows by one with each change.")
     definition: str = Field(description="The digest of the lifecycle that decided.")
     merged_into: UUID | None = Field(
@@ -35,6 +38,11 @@ class Profile(BaseModel):
     )
     recorded: datetime | None = Field(
         default=None, description="What was recorded later is left out, as asked."
+    )
+    kept_from: datetime | None = Field(
+        default=None,
+        description="What happened before this instant is folded into a snapshot: stage changes "
+        "are kept, touchpoints are not. Null where everything is kept.",
     )
 
 
@@ -104,6 +112,11 @@ class TouchpointPage(BaseModel):
         description="May be fewer than `limit` though more follow: see `next`."
     )
     next: str | None = Next
+    kept_from: datetime | None = Field(
+        default=None,
+        description="What happened before this instant is folded into a snapshot: stage changes "
+        "are kept, touchpoints are not. Null where everything is kept.",
+    )
 
 
 class Outlook(BaseModel):

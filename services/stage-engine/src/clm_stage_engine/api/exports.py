@@ -31,7 +31,8 @@ async def export_profile(who: Exporter, behind: Behind, profile_id: UUID) -> Str
     """Give one JSON document: profile, identities, merges, stage changes, touchpoints, traits.
 
     Touchpoints are as they were sent, oldest first, those that came too late to count apart from
-    them (`late_touchpoints`); stage changes include what was taken back; traits are what identify
+    them (`late_touchpoints`). What is remembered of older ones, which are not kept any more, stands
+    in `snapshots`. Stage changes include what was taken back; traits are what identify
     calls said last. It is written as it is read: however long, it needs little memory. Needs the
     scope `profiles:export`.
     """

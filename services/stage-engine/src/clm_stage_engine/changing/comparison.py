@@ -18,8 +18,10 @@ from clm_common.instant import to_rfc3339
 from clm_common.store.database import Database
 from clm_stage_engine.core import comparing
 from clm_stage_engine.core.comparing import Differences, Example, StageLine
-from clm_stage_engine.core.fold import fold, order
+from clm_stage_engine.core.facts import Touch
+from clm_stage_engine.core.fold import Change, order
 from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.core.snapshot import Line, beginning, resume
 from clm_stage_engine.queries import people
 from clm_stage_engine.queries.people import Among, Person
 
@@ -104,7 +106,7 @@ class Answer(Struct, frozen=True):
         workspace: whose people; null for all workspaces'.
         sample: the share of the people that was looked at; figures are not scaled up.
         people: those looked at.
-        touchpoints: theirs.
+        touchpoints: theirs, as far as they are kept.
         rewritten: people who would stand as they do, after another past.
         stages: the figures by stage: those of the new definition in its order, then others.
         moved: from where to where people would move.
@@ -173,17 +175,24 @@ class Comparison:
         return self.answer()
 
     def _count(self, person: Person) -> None:
-        touches, until = order(person.touches), self.place.until
+        touches = order(person.touches)
         comparing.add(
             self.place.found,
             str(person.id),
             len(touches),
-            fold(self._against, touches, until).changes,
-            fold(self._lifecycle, touches, until).changes,
+            self._timeline(self._against, person, touches),
+            self._timeline(self._lifecycle, person, touches),
             names=self._lifecycle.names,
             same_key=self._lifecycle.key == self._against.key,
             each=self.place.question.each,
         )
+
+    def _timeline(
+        self, lifecycle: Lifecycle, person: Person, touches: Sequence[Touch]
+    ) -> Sequence[Change | Line]:
+        begun = beginning(lifecycle, person.id, person.snapshots, touches)
+        step = resume(lifecycle, begun, touches, self.place.until)
+        return [*begun.lines, *step.changes]
 
     def answer(self) -> Answer:
         """Give what was counted so far."""

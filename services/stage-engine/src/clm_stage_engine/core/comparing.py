@@ -13,6 +13,10 @@ from typing import Final, Literal
 from msgspec import Struct, field
 
 from clm_stage_engine.core.fold import Change
+from clm_stage_engine.core.snapshot import Line
+
+Turn = Change | Line
+"""A stage that was entered, as the fold gave it or as a snapshot keeps it."""
 
 Verdict = Literal["same", "earlier", "later", "moved"]
 """Where somebody stands: in the same stage since the same instant, since another one, elsewhere."""
@@ -95,8 +99,8 @@ def add(  # noqa: PLR0913 - two timelines, and whose they are
     found: Differences,
     profile_id: str,
     touchpoints: int,
-    now: Sequence[Change],
-    then: Sequence[Change],
+    now: Sequence[Turn],
+    then: Sequence[Turn],
     *,
     names: Mapping[str, str],
     same_key: bool,
@@ -136,7 +140,7 @@ def add(  # noqa: PLR0913 - two timelines, and whose they are
         _show(found, Example(profile_id, verdict, _told(now), _told(then)), stage, each)
 
 
-def _verdict(stage: str, since: int, other: Change) -> Verdict:
+def _verdict(stage: str, since: int, other: Turn) -> Verdict:
     if other.target != stage:
         return "moved"
     if other.at == since:
@@ -147,16 +151,16 @@ def _verdict(stage: str, since: int, other: Change) -> Verdict:
 _Key = tuple[int, str | None, str, str | None]
 
 
-def _key(change: Change) -> _Key:
+def _key(change: Turn) -> _Key:
     """Give what makes a stage change of one person and lifecycle that change."""
     return change.at, change.source, change.target, change.cause
 
 
-def _path(timeline: Sequence[Change], names: Mapping[str, str]) -> list[tuple[int, str]]:
+def _path(timeline: Sequence[Turn], names: Mapping[str, str]) -> list[tuple[int, str]]:
     return [(it.at, names.get(it.target, it.target)) for it in timeline]
 
 
-def _told(timeline: Sequence[Change]) -> list[Entered]:
+def _told(timeline: Sequence[Turn]) -> list[Entered]:
     return [Entered(it.at, it.target, it.move) for it in timeline[-SHOWN:]]
 
 

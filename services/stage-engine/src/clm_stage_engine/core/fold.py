@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "Touch",
     "advance",
+    "enter",
     "fold",
     "is_late",
     "lapse",
@@ -136,15 +137,17 @@ def is_late(state: State, touch: Touch) -> bool:
     return (touch.time, touch.message_id) <= state.frontier
 
 
-def fold(lifecycle: Lifecycle, touches: Iterable[Touch], until: int) -> Step[State | None]:
+def fold(
+    lifecycle: Lifecycle, touches: Iterable[Touch], until: int, state: State | None = None
+) -> Step[State | None]:
     """Fold a whole timeline.
 
     Args:
         lifecycle: the definition.
         touches: all of the profile's touchpoints, as `order` gives them.
         until: deadlines due at or before this instant have fired at the end, µs.
+        state: what came before them; None where they are all.
     """
-    state: State | None = None
     changes: list[Change] = []
     for touch in touches:
         step = advance(lifecycle, state, touch)
@@ -218,7 +221,7 @@ def _apply(
             change = Change(
                 time, move.source, move.target, move.name, touch.message_id, kind, moment
             )
-            entered = _enter(lifecycle, move, time, reached, began, facts)
+            entered = enter(lifecycle, move, time, reached, began, facts)
             return Step(entered, (*changes, change))
     wakes = due(lifecycle.nodes[state.stage], moment) if plan.reschedules else state.due
     return Step(State(state.stage, since, began, reached, wakes, facts), changes)
@@ -266,13 +269,14 @@ def _fire(lifecycle: Lifecycle, state: State, now: int, changes: list[Change]) -
             move = wait.move
             change = Change(now, move.source, move.target, move.name, None, "deadline", moment)
             changes.append(change)
-            return _enter(lifecycle, move, now, (now, ""), state.first_seen, facts)
+            return enter(lifecycle, move, now, (now, ""), state.first_seen, facts)
     return State(state.stage, since, state.first_seen, (now, ""), due(node, moment), facts)
 
 
-def _enter(
+def enter(
     lifecycle: Lifecycle, move: Move, at: int, reached: tuple[int, str], began: int, facts: Facts
 ) -> State:
+    """Give the state of whoever takes a move at an instant (µs)."""
     left = lifecycle.nodes[move.source].leaves
     if left:
         facts = observed(facts, left, Touch(at, "", LEFT, move.source, b""))

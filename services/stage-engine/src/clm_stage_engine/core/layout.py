@@ -10,6 +10,7 @@ from clm_stage_engine.core.leaf import Want
 from clm_stage_engine.core.memories import Need, Summed, Tallied, Watch
 from clm_stage_engine.core.reading import Path
 from clm_stage_engine.core.selector import Selector, takes
+from clm_stage_engine.core.slots import Slot, name_of
 
 _Shared = tuple[Selector, tuple[Selector, ...]]
 """What is counted, and what ends counting: one slot."""
@@ -22,6 +23,7 @@ class Layout:
         channels: tells the channels of touchpoints.
         watches: what each slot remembers.
         feeds: the touchpoints that change each slot.
+        slots: what each slot is called, for those who read its facts later.
     """
 
     def __init__(self, needed: Iterable[Want | Need], channels: Channels) -> None:
@@ -42,6 +44,8 @@ class Layout:
         self.watches: tuple[Watch, ...] = (*counted, *(it.watch(channels) for it in listed))
         feeds = [(of, *resets) for of, resets in self._shared]
         self.feeds = (*feeds, *(it.selectors for it in listed))
+        counters = [self._slot(key, shared[key]) for key in self._shared]
+        self.slots = (*counters, *(Slot(name_of(it)) for it in listed))
 
     def slot(self, need: Want | Need) -> int:
         """Give the slot of a fact."""
@@ -72,6 +76,16 @@ class Layout:
             ),
             resets=takes(resets, self.channels) if resets else None,
             checked=bool(of.where or resets),
+        )
+
+    def _slot(self, key: _Shared, wanted: list[Want]) -> Slot:
+        return Slot(
+            name_of(key),
+            any(it.total and it.path is None for it in wanted),
+            tuple(
+                (name_of(path), any(it.total for it in wanted if it.path == path))
+                for path in self._paths[key]
+            ),
         )
 
 

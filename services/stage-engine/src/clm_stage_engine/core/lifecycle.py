@@ -24,6 +24,7 @@ from clm_stage_engine.core.layout import Layout
 from clm_stage_engine.core.leaf import Leaf, Want
 from clm_stage_engine.core.memories import Watch
 from clm_stage_engine.core.selector import LEFT, TRACK, Selector
+from clm_stage_engine.core.slots import Slot
 from clm_stage_engine.core.timing import Dwell
 from clm_stage_engine.core.told import Told, told
 
@@ -151,6 +152,7 @@ class Lifecycle(Struct, frozen=True, dict=True):
         digest: changes when the definition does in a way that can change a timeline.
         watches: what each slot remembers.
         nodes: the table, by stage.
+        slots: what each slot is called, for snapshots.
         version: its number among those that a workspace published; None of a file's.
     """
 
@@ -161,6 +163,7 @@ class Lifecycle(Struct, frozen=True, dict=True):
     digest: str
     watches: tuple[Watch, ...]
     nodes: Mapping[str, Node]
+    slots: tuple[Slot, ...]
     version: int | None = None
 
     @cached_property
@@ -253,7 +256,8 @@ def build(draft: Draft, channels: Channels) -> Lifecycle:
     keys = [stage.key for stage in draft.stages]
     said = repr((_FOLD, draft.key, start, keys, unbound))
     digest = sha256(said.encode()).hexdigest()
-    return Lifecycle(draft.key, start, draft.stages, bound, digest, layout.watches, nodes)
+    watches, slots = layout.watches, layout.slots
+    return Lifecycle(draft.key, start, draft.stages, bound, digest, watches, nodes, slots)
 
 
 def _node(stage: str, every: tuple[Move, ...], layout: Layout) -> Node:

@@ -14,17 +14,19 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import asdict
 
 from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.touchpoint import glance
 from clm_common.instant import from_datetime, to_datetime, to_rfc3339
 from clm_common.store.database import Database
 from clm_stage_engine import outbox, reasons
+from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.core.traits import IDENTIFY, told
 from clm_stage_engine.queries import in_order, profiles
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.touchpoints import UNCOUNTED, touchpoint
-from clm_stage_engine.store import reading
+from clm_stage_engine.store import reading, snapshots
 
 Row = Any  # Any: asyncpg publishes no types; a record
 
@@ -100,12 +102,14 @@ async def export(
         mine = await sights.members(db, workspace, profile, now)
         ids = [row["id"] for row in mine]
         merges = await db.fetch(_MERGES, ids, now)
+        folded = await snapshots.load(db, ids)
     about = {
         "workspace": workspace,
         "exported_at": to_rfc3339(from_datetime(now)),
         "profile": None if present is None else Raw(present.model_dump_json().encode()),
         "identities": [_identity(row) for row in mine],
         "merges": [_merge(row) for row in merges],
+        "snapshots": [_snapshot(each, it) for each, it in folded.items()],
     }
     yield msgspec.json.encode(about)[:-1] + b',"stage_changes":['
     comma = b""
@@ -189,6 +193,22 @@ def _identity(row: Row) -> dict[str, object]:
         "kind": row["kind"],
         "value": row["value"],
         "linked_at": row["link_time"],
+    }
+
+
+def _snapshot(identity: UUID, it: Snapshot) -> dict[str, object]:
+    """Write what is remembered of touchpoints that are not kept any more."""
+    return {
+        "identity_id": identity,
+        "until": to_rfc3339(it.cut),
+        "lifecycle": it.lifecycle,
+        "definition": it.definition,
+        "stage": it.state.stage,
+        "stage_since": to_rfc3339(it.state.stage_since),
+        "first_seen": to_rfc3339(it.state.first_seen),
+        "touchpoints": it.touchpoints,
+        "timeline": [asdict(line) | {"at": to_rfc3339(line.at)} for line in it.lines],
+        "facts": it.state.facts,
     }
 
 

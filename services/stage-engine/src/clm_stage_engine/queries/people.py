@@ -18,7 +18,8 @@ from msgspec import Struct
 from clm_common.store.database import Database
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.sampling import bound
-from clm_stage_engine.store.reading import touch_of
+from clm_stage_engine.core.snapshot import Snapshot, unpack
+from clm_stage_engine.store.reading import Row, touch_of
 
 PAGE: Final = 500
 """People of one transaction."""
@@ -32,9 +33,13 @@ _AMONG: Final = "($1::text IS NULL OR workspace = $1) AND id > $2 AND id <= $3"
 _COUNT: Final = f"SELECT count(*) FROM profile WHERE {_AMONG}"  # noqa: S608 - constants
 _IDS: Final = f"SELECT id FROM profile WHERE {_AMONG} ORDER BY id LIMIT {PAGE}"  # noqa: S608 - constants
 _TOUCHES: Final = """
-    SELECT i.profile_id, h.time, h.source, h.message_id, h.body, h.channel, h.campaign
-    FROM identity i JOIN history h ON h.identity_id = i.id
-    WHERE i.profile_id = ANY($1::uuid[]) ORDER BY i.profile_id
+    SELECT i.profile_id, i.id AS identity_id, h.time, h.source, h.message_id, h.body, h.channel,
+        h.campaign, NULL::bytea AS snapshot
+    FROM identity i JOIN history h ON h.identity_id = i.id WHERE i.profile_id = ANY($1::uuid[])
+    UNION ALL
+    SELECT i.profile_id, i.id, NULL, NULL, NULL, NULL, NULL, NULL, s.data
+    FROM identity i JOIN snapshot s ON s.identity_id = i.id WHERE i.profile_id = ANY($1::uuid[])
+    ORDER BY profile_id
 """
 
 FIRST: Final = UUID(int=0)
@@ -58,10 +63,17 @@ class Among(Struct, frozen=True):
 
 
 class Person(Struct, frozen=True):
-    """Somebody, and their touchpoints in no order; repeats are dropped by `fold.order`."""
+    """Somebody, and what is kept of them.
+
+    Attributes:
+        id: the profile's id.
+        touches: the touchpoints, in no order; repeats are dropped by `fold.order`.
+        snapshots: what was folded away of them, by identity.
+    """
 
     id: UUID
     touches: list[Touch]
+    snapshots: dict[UUID, Snapshot]
 
 
 async def count(database: Database, among: Among, after: UUID = FIRST) -> int:
@@ -96,8 +108,15 @@ async def people(database: Database, among: Among, after: UUID = FIRST) -> Async
                 if person is None or row["profile_id"] != person.id:
                     if person is not None:
                         yield person
-                    person = Person(row["profile_id"], [])
-                person.touches.append(touch_of(row))
+                    person = Person(row["profile_id"], [], {})
+                _add(person, row)
             if person is not None:
                 yield person
         after = ids[-1]
+
+
+def _add(person: Person, row: Row) -> None:
+    if row["snapshot"] is None:
+        person.touches.append(touch_of(row))
+    else:
+        person.snapshots[row["identity_id"]] = unpack(row["snapshot"])

@@ -26,7 +26,10 @@ _PROFILE: Final = f"""
     SELECT p.*, ARRAY(
         SELECT value FROM identity i WHERE i.profile_id = p.id AND i.kind = '{ANONYMOUS_ID}'
         ORDER BY i.link_time NULLS FIRST, i.value LIMIT {DEVICES}
-    ) AS anonymous_ids
+    ) AS anonymous_ids, (
+        SELECT max(cut) FROM snapshot JOIN identity AS mine ON mine.id = identity_id
+        WHERE mine.profile_id = p.id
+    ) AS kept_from
     FROM profile p WHERE p.workspace = $1 AND p.stage IS NOT NULL
 """  # noqa: S608 - constants
 _BY_ID: Final = f"{_PROFILE} AND p.id = $2"
@@ -158,12 +161,13 @@ def _profile(row: Row) -> Profile:
         touchpoints=row["touchpoints"],
         version=row["version"],
         definition=row["definition"],
+        kept_from=row["kept_from"],
     )
 
 
 def _back_then(seen: Seen, sight: Sight) -> Profile:
-    change, tally = seen.change, seen.tally
-    return Profile(
+    change, tally, folded = seen.change, seen.tally, seen.folded
+    found = Profile(
         id=change["profile_id"],
         user_id=change["user_id"],
         anonymous_ids=_devices(seen.members),
@@ -177,6 +181,15 @@ def _back_then(seen: Seen, sight: Sight) -> Profile:
         as_of=None if sight.as_of == FOREVER else sight.as_of,
         recorded=None if sight.recorded == FOREVER else sight.recorded,
     )
+    if folded is not None:
+        found.kept_from = folded.until
+        found.first_seen = folded.first_seen
+        if folded.tells(sight):
+            found.touchpoints = tally["touchpoints"] + folded.touchpoints
+            found.last_seen = max(change["at"], tally["last_seen"] or folded.last_seen)
+        else:
+            found.touchpoints = found.last_seen = None
+    return found
 
 
 def _devices(members: Sequence[Row]) -> list[str]:

@@ -14,7 +14,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from clm_common.instant import to_datetime
 from clm_common.runtime.handler import Connection
+from clm_stage_engine.core.snapshot import unpack
 
 Row = Any  # Any: asyncpg publishes no types; a record
 
@@ -78,6 +80,11 @@ _TALLY: Final = """
 """
 
 
+_SNAPSHOTS: Final = "SELECT * FROM snapshot WHERE identity_id = ANY($1::uuid[])"
+
+_KEPT_FROM: Final = "SELECT max(cut) FROM snapshot WHERE identity_id = ANY($1::uuid[])"
+
+
 class Sight(Struct, frozen=True):
     """From where one looks back.
 
@@ -98,18 +105,42 @@ class Sight(Struct, frozen=True):
 PRESENT: Final = Sight()
 
 
+class Folded(Struct, frozen=True):
+    """What snapshots say of the touchpoints that they took the place of.
+
+    Attributes:
+        until: before this instant nothing else is known.
+        since: when that was recorded.
+        touchpoints: how many there were.
+        first_seen: when the first was.
+        last_seen: when the last was, or a deadline since.
+    """
+
+    until: datetime
+    since: datetime
+    touchpoints: int
+    first_seen: datetime
+    last_seen: datetime
+
+    def tells(self, sight: Sight) -> bool:
+        """Whether it says how many touchpoints one sees; only who looks back from later."""
+        return sight.as_of >= self.until and sight.recorded >= self.since
+
+
 class Seen(Struct, frozen=True):
     """A profile as it stood.
 
     Attributes:
         change: the row of the stage change that stood last.
         members: the rows of its identities.
-        tally: how many touchpoints, the first and the last, the newest version.
+        tally: how many touchpoints are kept, the first and the last, the newest version.
+        folded: what is not kept; None where everything is.
     """
 
     change: Row
     members: Sequence[Row]
     tally: Row
+    folded: Folded | None
 
 
 async def owner(db: Connection, workspace: str, identity: UUID, recorded: datetime) -> UUID | None:
@@ -134,4 +165,25 @@ async def look_back(db: Connection, workspace: str, profile: UUID, sight: Sight)
     mine = await members(db, workspace, profile, sight.recorded)
     ids = [row["id"] for row in mine]
     tally = await db.fetchrow(_TALLY, ids, sight.as_of, sight.recorded, profile)
-    return Seen(change, mine, tally)
+    return Seen(change, mine, tally, await folded(db, ids))
+
+
+async def folded(db: Connection, identities: Sequence[UUID]) -> Folded | None:
+    """Tell what was folded away of some identities' touchpoints; None where nothing was."""
+    rows = await db.fetch(_SNAPSHOTS, identities)
+    if not rows:
+        return None
+    found = [unpack(row["data"]) for row in rows]
+    return Folded(
+        max(row["cut"] for row in rows),
+        max(row["recorded_at"] for row in rows),
+        sum(it.touchpoints for it in found),
+        to_datetime(min(it.state.first_seen for it in found)),
+        to_datetime(max(it.state.frontier[0] for it in found)),
+    )
+
+
+async def kept_from(db: Connection, identities: Sequence[UUID]) -> datetime | None:
+    """Tell from when on these identities' touchpoints are kept; None where all are."""
+    found: datetime | None = await db.fetchval(_KEPT_FROM, identities)
+    return found

@@ -13,7 +13,7 @@ from clm_common.runtime.handler import Connection
 from clm_stage_engine.cursor import Cursor, Micros, Name, Page, Rank, cut
 from clm_stage_engine.queries import in_order
 from clm_stage_engine.queries.explaining import reasons_of
-from clm_stage_engine.queries.sight import STANDING, Sight, members
+from clm_stage_engine.queries.sight import STANDING, Sight, kept_from, members
 from clm_stage_engine.reasons import Entry, TimelinePage, Why
 
 Row = Any  # Any: asyncpg publishes no types; a record
@@ -83,6 +83,7 @@ async def timeline(
         profile_id=profile,
         entries=[_entry(row, whys.get(row["id"])) for row in shown],
         next=None if last is None else _cursor.write(_place(last)),
+        kept_from=await kept_from(db, mine),
     )
 
 

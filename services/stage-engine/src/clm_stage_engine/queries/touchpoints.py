@@ -14,7 +14,7 @@ from clm_common.instant import from_datetime, to_datetime, to_rfc3339
 from clm_common.runtime.handler import Connection
 from clm_stage_engine.cursor import Cursor, Micros, Name, Page
 from clm_stage_engine.queries import in_order
-from clm_stage_engine.queries.sight import FOREVER, PRESENT, Sight
+from clm_stage_engine.queries.sight import FOREVER, PRESENT, Sight, kept_from
 
 Row = Any  # Any: asyncpg publishes no types; a record
 
@@ -77,6 +77,7 @@ class TouchpointPage(Struct, frozen=True):
     profile_id: UUID
     touchpoints: list[Touchpoint]
     next: str | None
+    kept_from: str | None = None
 
 
 class Wanted(Struct, frozen=True):
@@ -134,20 +135,22 @@ async def newest(
         Rejected: the cursor is none of ours.
     """
     place, limit = _cursor.read(page.cursor) or _START, page.limit
+    since = await kept_from(db, identities)
+    kept = None if since is None else _text(since)
     found, looked_at = list[Touchpoint](), 0
     while looked_at < SCANNED:
         size = _CHUNK if wanted.filters else min(_CHUNK, limit + 1)
         rows = await _newest_first(db, identities, wanted, place, size)
         for row in rows:
             if len(found) == limit:
-                return TouchpointPage(profile, found, _cursor.write(place))
+                return TouchpointPage(profile, found, _cursor.write(place), kept)
             place, seen = _Place(from_datetime(row["time"]), row["name"]), glance(row["body"])
             if wanted.takes(seen):
                 found.append(touchpoint(row, seen))
         if len(rows) < size:
-            return TouchpointPage(profile, found, None)
+            return TouchpointPage(profile, found, None, kept)
         looked_at += len(rows)
-    return TouchpointPage(profile, found, _cursor.write(place))
+    return TouchpointPage(profile, found, _cursor.write(place), kept)
 
 
 async def _newest_first(

@@ -12,6 +12,7 @@ from clm_common.contracts.journey import ProfileErased
 from clm_common.errors import RaceLost
 from clm_common.instant import from_datetime, from_rfc3339, to_datetime, to_rfc3339
 from clm_common.runtime.handler import Connection
+from clm_stage_engine.store import snapshots
 from clm_stage_engine.store.columns import columns
 
 Row = Any  # Any: asyncpg publishes no types; a record
@@ -120,6 +121,7 @@ async def forget(
     for statement in _FORGET:
         await tx.execute(statement, profiles)
     await tx.execute(_FORGET_LATE, [*profiles, *identities])
+    await snapshots.forget(tx, [*profiles, *identities])
     status: str = await tx.execute(_FORGET_IDENTITIES, identities)
     if int(status.rsplit(" ", 1)[1]) != len(identities):
         raise RaceLost("store.identity_changed", "an identity has gone since it was read")

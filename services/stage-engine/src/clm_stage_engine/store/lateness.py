@@ -39,17 +39,6 @@ _DROP: Final = """
         ORDER BY recorded_at LIMIT $3)
 """
 
-_WORKSPACES: Final = """
-    WITH RECURSIVE each AS (
-        (SELECT workspace FROM late_touchpoint ORDER BY workspace LIMIT 1)
-        UNION ALL
-        SELECT (SELECT workspace FROM late_touchpoint AS it WHERE it.workspace > each.workspace
-                ORDER BY workspace LIMIT 1)
-        FROM each WHERE each.workspace IS NOT NULL
-    )
-    SELECT workspace FROM each WHERE workspace IS NOT NULL
-"""
-
 PIECE: Final = 5_000
 """Rows deleted by one statement."""
 
@@ -89,11 +78,6 @@ async def add(tx: Connection, late: Sequence[Late]) -> None:
 def _name(late: Late) -> tuple[object, ...]:
     identity, time, source, message = late.name
     return identity, to_datetime(time), source, message
-
-
-async def workspaces(db: Connection) -> list[str]:
-    """Give the workspaces that have some."""
-    return [row["workspace"] for row in await db.fetch(_WORKSPACES)]
 
 
 async def drop(db: Connection, workspace: str, before: int) -> int:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Collection, Iterable
 from typing import Final
 
+import asyncpg
 import structlog
 
 from clm_common.clock import Clock
@@ -28,6 +29,7 @@ _PARTITIONS: Final = """
     WHERE inhparent = 'history'::regclass
 """
 _DEFAULT: Final = "history_default"
+_SHORT: Final = 1  # second that batches may wait for a month to be dropped
 _LONGEST: Final = 600.0  # seconds; somebody's clock may have put a whole month into the default
 
 
@@ -81,7 +83,40 @@ class Months:
             for month in sorted(set(wanted) - known):
                 await _make(tx, month)
                 log.info("history.month_made", month=months.table(month))
-        self._known |= known | set(wanted)
+        self._learn(known | set(wanted))
+
+    async def drop(self, month: int) -> bool:
+        """Drop a month if nothing is in it; tells whether it is gone.
+
+        Looking whether anything is left would read every dead row under a lock that keeps batches
+        waiting. So the month is vacuumed first: what is empty then has no pages.
+
+        Raises:
+            Unavailable: PostgreSQL is away, or somebody reads the history for too long.
+        """
+        name = months.table(month)
+        async with self._turn:
+            await self._vacuum(name)
+            async with self._database.transaction() as tx:
+                await tx.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+                if month in await existing(tx) and not await _drop(tx, name):
+                    return False
+        self._known.discard(month)
+        self._learn(self._known)
+        return True
+
+    async def _vacuum(self, name: str) -> None:
+        async with self._database.connection() as db:
+            await db.execute("SET transaction_timeout = 0")
+            try:
+                await db.execute(f"VACUUM {name}", timeout=_LONGEST)
+            except asyncpg.UndefinedTableError:
+                log.debug("history.month_gone", month=name)
+            finally:
+                await db.execute("RESET transaction_timeout")
+
+    def _learn(self, known: set[int]) -> None:
+        self._known |= known
         present = months.month_of(self._clock.now())
         if present in self._known:
             self._from, self._until = months.stretch(self._known, present)
@@ -91,6 +126,16 @@ async def existing(tx: Connection) -> set[int]:
     """Give the months that have a partition."""
     rows = await tx.fetch(_PARTITIONS)
     return set(_months(row["relname"] for row in rows))
+
+
+async def _drop(tx: Connection, name: str) -> bool:
+    await tx.execute(f"SET LOCAL lock_timeout = '{_SHORT}s'")
+    await tx.execute("LOCK TABLE ONLY history IN ACCESS EXCLUSIVE MODE")
+    if await tx.fetchval("SELECT pg_relation_size($1::regclass)", name):
+        return False
+    await tx.execute(f"DROP TABLE {name}")
+    log.info("history.month_dropped", month=name)
+    return True
 
 
 def _months(tables: Iterable[str]) -> Iterable[int]:

@@ -112,9 +112,15 @@ async def load_stretch(
     Returns:
         The people, and the last id of the stretch; None where it reaches to the end.
     """
-    upper = await tx.fetchval(_UPPER, after, length - 1)
-    rows = await tx.fetch(_STRETCH, home, workspace, after, upper)
-    return [_entry(row) for row in rows], upper
+    last = await upper(tx, after, length)
+    rows = await tx.fetch(_STRETCH, home, workspace, after, last)
+    return [_entry(row) for row in rows], last
+
+
+async def upper(tx: Connection, after: UUID, length: int) -> UUID | None:
+    """Give the last of the next so many ids of all people; None where fewer follow."""
+    found: UUID | None = await tx.fetchval(_UPPER, after, length - 1)
+    return found
 
 
 def _entry(row: Row) -> Entry:
@@ -139,16 +145,25 @@ async def load_members(tx: Connection, profiles: Collection[UUID]) -> dict[UUID,
 
 
 async def load_history(
-    tx: Connection, identities: Collection[UUID]
+    tx: Connection, identities: Collection[UUID], before: int | None = None
 ) -> tuple[dict[UUID, list[Touch]], AbstractSet[str]]:
     """Load the stored touchpoints of identities.
+
+    Args:
+        tx: the open transaction.
+        identities: whose.
+        before: only those from before this instant, µs.
 
     Returns:
         Those of each identity, in no order, and the message ids of those that were imported.
     """
     found: dict[UUID, list[Touch]] = {each: [] for each in identities}
     imported = set[str]()
-    for row in await tx.fetch(HISTORY, list(identities)):
+    if before is None:
+        rows = await tx.fetch(HISTORY, list(identities))
+    else:
+        rows = await tx.fetch(f"{HISTORY} AND time < $2", list(identities), to_datetime(before))
+    for row in rows:
         touch = touch_of(row)
         found[row["identity_id"]].append(touch)
         if HISTORICAL in row["marks"]:
