@@ -10,7 +10,7 @@ from clm_common.instant import HOUR, from_datetime, from_rfc3339, to_rfc3339
 from clm_ingest.core.timing import latest_of, normalise, read, text_of
 
 RECEIVED = from_rfc3339("2026-11-22T10:00:00Z")
-LATEST = latest_of(RECEIVED)
+LATEST = latest_of(text_of(RECEIVED))
 
 
 def normalised(value: object) -> str | None:

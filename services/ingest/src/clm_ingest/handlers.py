@@ -16,6 +16,7 @@ from clm_common import telemetry
 from clm_common.bus.ports import Producer
 from clm_common.clock import Clock
 from clm_common.errors import ClmError, Rejected, Unavailable
+from clm_common.runtime.protocol import WHOLE
 from clm_ingest import answers, body
 from clm_ingest.answers import Answer
 from clm_ingest.core.admission import Origin, admit
@@ -104,7 +105,7 @@ class Tracking:
             receive: ASGI's.
             send: ASGI's.
         """
-        request = Request.of(scope, found.params)
+        request = Request.of(scope, found.params, whole=WHOLE in scope)
         self._running += 1
         try:
             answer = await self._answer(found, request, receive)
@@ -189,9 +190,8 @@ class Tracking:
         announced = request.header(b"content-length")
         if announced.isdigit() and int(announced) > bounds.body_bytes:
             raise body.too_large(bounds.body_bytes)
-        sent = await body.read(
-            receive, limit=bounds.body_bytes, seconds=bounds.read_seconds, hold=hold
-        )
+        seconds = None if request.whole else bounds.read_seconds
+        sent = await body.read(receive, limit=bounds.body_bytes, seconds=seconds, hold=hold)
         encoding = request.header(b"content-encoding")
         return inflate(sent, encoding, limit=bounds.body_bytes, hold=hold)
 

@@ -25,14 +25,25 @@ _REPEATED: Final = telemetry.INGEST_EVENTS.labels("repeated")
 
 
 class _Flight:
-    """Ids on their way to Kafka; `landed` becomes whether it has acknowledged them."""
+    """Ids on their way to Kafka."""
 
-    __slots__ = ("ids", "landed", "source")
+    __slots__ = ("_landed", "ids", "source")
 
     def __init__(self, source: Source, ids: set[bytes]) -> None:
         self.source = source
         self.ids = ids
-        self.landed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._landed: asyncio.Future[bool] | None = None  # few are waited for
+
+    def landed(self) -> asyncio.Future[bool]:
+        """Give what becomes whether Kafka has acknowledged them."""
+        if self._landed is None:
+            self._landed = asyncio.get_running_loop().create_future()
+        return self._landed
+
+    def land(self, *, landed: bool) -> None:
+        """Say whether Kafka has acknowledged them."""
+        if self._landed is not None:
+            self._landed.set_result(landed)
 
 
 class Outlet:
@@ -73,7 +84,7 @@ class Outlet:
         if self._window.remembers and (known or len(fresh) < len(ids)):
             fresh -= known
             waits = [
-                flight.landed
+                flight.landed()
                 for flight in self._flights
                 if flight.source == source and not flight.ids.isdisjoint(known)
             ]
@@ -117,7 +128,7 @@ class Outlet:
             if not landed:
                 self._window.forget(flight.source, flight.ids)
             self._flights.discard(flight)
-            flight.landed.set_result(landed)
+            flight.land(landed=landed)
 
 
 def _first_of_each(

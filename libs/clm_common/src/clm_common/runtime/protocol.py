@@ -8,7 +8,7 @@ What is not HTTP is answered as the rest of our errors are, in JSON that any pag
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +18,9 @@ HEAD_BYTES: Final = 64 * 1024
 
 HEAD_SECONDS: Final = 10.0
 """Seconds between the first byte of a head and its last."""
+
+WHOLE: Final = "clm.whole"
+"""Stands in a request's scope once its body has arrived to the end."""
 
 _INVALID: Final = (
     b"400 Bad Request",
@@ -57,6 +60,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """End the head."""
         self._head_until = None
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Say in the scope that nothing of the body has to be waited for."""
+        cast("dict[str, object]", self.scope)[WHOLE] = True
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and hold a head that is not complete to its bounds."""

@@ -159,8 +159,8 @@ class _Desk:
         self._browser = origin.browser
         self._marks = [mark.encode() for mark in marks_of_request(parcel, origin)]
         self._received = text_of(origin.received)
-        self._shared = _shared(origin.workspace, origin.source, self._received)
-        self._latest = latest_of(origin.received)
+        self._shared = _InCommon(origin.workspace, origin.source, self._received)
+        self._latest = latest_of(self._received)
         self._sent_at = normalise(read(parcel.sent_at), self._latest)
         self.verdicts = Verdicts([], [], [])
 
@@ -177,7 +177,7 @@ class _Desk:
         marked = bool(self._marks)
         for event, seen in zip(events, glimpses, strict=True):
             raw, message_id, customer = bytes(event), seen.message_id, seen.user_id
-            common, time = shared.get(seen.type), exact(seen.timestamp)
+            common, time = shared[seen.type], exact(seen.timestamp)
             agent = (seen.context and seen.context.user_agent) or browser
             if (
                 common is None
@@ -264,15 +264,21 @@ def marks_of_request(parcel: Parcel, origin: Origin) -> tuple[str, ...]:
     return tuple(mark for mark, holds in marks if holds)
 
 
-def _shared(workspace: str, source: str, received: bytes) -> dict[str | None, Shared]:
-    """Give, by type, the headers that a request's touchpoints have in common.
+class _InCommon(dict[TouchpointType | None, Shared | None]):
+    """By type, the headers that a request's touchpoints have in common; None has none.
 
-    With each touchpoint's own they are what `envelope_of(...).headers()` gives.
+    With each touchpoint's own they are what `envelope_of(...).headers()` gives. They are made when
+    they are asked for first: most requests hold events of one or two types.
     """
-    received_header = (("ce_receivedtime", received),)
-    return {
-        kind: Shared(received_header, fixed) for kind, fixed in _fixed(workspace, source).items()
-    }
+
+    def __init__(self, workspace: str, source: str, received: bytes) -> None:
+        super().__init__({None: None})
+        self._received = (("ce_receivedtime", received),)
+        self._fixed = _fixed(workspace, source)
+
+    def __missing__(self, kind: TouchpointType) -> Shared:
+        found = self[kind] = Shared(self._received, self._fixed[kind])
+        return found
 
 
 @lru_cache(maxsize=512)

@@ -23,6 +23,7 @@ class Request(Struct, frozen=True):
         peer: the address of whoever is connected to us.
         lines: every header as it was sent, repeated ones too.
         root: the path below which our routes are, without a slash at its end.
+        whole: its body has arrived to the end.
     """
 
     method: str
@@ -34,15 +35,22 @@ class Request(Struct, frozen=True):
     peer: str = ""
     lines: Sequence[tuple[bytes, bytes]] = ()
     root: str = ""
+    whole: bool = False
 
     @classmethod
-    def of(cls, scope: Mapping[str, Any], params: Params = NO_PARAMS) -> "Request":  # Any: ASGI's
+    def of(
+        cls,
+        scope: Mapping[str, Any],  # Any: ASGI's
+        params: Params = NO_PARAMS,
+        *,
+        whole: bool = False,
+    ) -> "Request":
         """Read it out of an ASGI scope."""
         lines = scope["headers"]
         peer, _ = scope.get("client") or ("", 0)
         return cls(
             scope["method"], scope["path"], scope["query_string"], scope["scheme"],
-            dict(lines), params, peer, lines, scope.get("root_path", ""),
+            dict(lines), params, peer, lines, scope.get("root_path", ""), whole,
         )  # fmt: skip
 
     def header(self, name: bytes) -> bytes:

@@ -7,23 +7,25 @@ where all of a device's events are seen.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from clm_common.instant import DAY, to_datetime
+from clm_common.instant import to_datetime
 
 EARLIEST: Final = b"1970-01-01T00:00:00.000000Z"
 """Nothing is older: such times are the zero values of clocks and languages."""
 
-AHEAD: Final = DAY
-"""µs a sender's clock may be ahead of ours; what is further in the future is no usable time."""
+AHEAD: Final = timedelta(days=1)
+"""What a sender's clock may be ahead of ours; what is further in the future is no usable time."""
 
 _SECONDS_BELOW: Final = 1e11
 """A number below is seconds (until the year 5138), one from there on milliseconds (from 1973)."""
 
 _LONGEST: Final = 64
+_DATE: Final = len("2026-11-22")
 _WHOLE_SECOND: Final = len('"2026-11-22T10:00:00Z"')
 _EPOCH_DIGITS: Final = re.compile(r"-?\d{9,14}(\.\d*)?", re.ASCII)
 _ORDINAL: Final = re.compile(r"(\d{4})-?(\d{3})([T ].*)?", re.ASCII)
@@ -38,9 +40,15 @@ def text_of(micros: int) -> bytes:
     return _text(to_datetime(micros))
 
 
-def latest_of(received: int) -> bytes:
-    """Give the last instant (RFC 3339) that an event received at this µs may claim."""
-    return text_of(received + AHEAD)
+def latest_of(received: bytes) -> bytes:
+    """Give the last instant (RFC 3339) that an event received then (as `text_of`) may claim."""
+    return _day_after(received[:_DATE]) + received[_DATE:]
+
+
+@lru_cache(maxsize=8)
+def _day_after(date: bytes) -> bytes:
+    """Give the next date: in UTC it has the same times of day."""
+    return (datetime.fromisoformat(date.decode()) + AHEAD).date().isoformat().encode()
 
 
 def exact(value: datetime | float | None) -> bytes:

@@ -1,4 +1,4 @@
-"""The group-commit producer: calls that arrive together share batches, requests and one future.
+"""The group-commit producer: calls that arrive together share batches and requests.
 
 While one flush is on its way the calls that arrive fill the next, which leaves as soon as the
 first is acknowledged. So the load itself sets the size of the batches, with no waiting by the
@@ -31,7 +31,7 @@ from typing import Any, Final, Self
 import structlog
 from aiokafka import AIOKafkaProducer
 
-from clm_common.bus.kafka.batches import Batches
+from clm_common.bus.kafka.flush import Flush, Outcome
 from clm_common.bus.kafka.lifecycle import FOREIGN, discard, sender_of, start, translate
 from clm_common.bus.kafka.records import Compression
 from clm_common.bus.kafka.settings import KafkaSettings
@@ -47,19 +47,6 @@ _LEARN_WITHIN: Final = 3.0
 _PING_WITHIN: Final = 3.0
 _STALLED_AFTER: Final = 2.0
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0)
-
-
-class _Flush:
-    """The batches that leave together, and the one future that their calls wait for."""
-
-    __slots__ = ("batches", "done", "since", "size")
-
-    def __init__(self, compression: Compression | None) -> None:
-        loop = asyncio.get_running_loop()
-        self.batches = Batches(compression=compression)
-        self.done: asyncio.Future[Unavailable | None] = loop.create_future()
-        self.since = loop.time()
-        self.size = 0
 
 
 class GroupProducer:
@@ -94,8 +81,8 @@ class GroupProducer:
         self._compression: Compression | None = compression
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
-        self._open: _Flush | None = None
-        self._flying: _Flush | None = None
+        self._open: Flush | None = None
+        self._flying: Flush | None = None
         self._pending = 0
         self._wanted = asyncio.Event()
         self._connected = asyncio.Event()
@@ -148,8 +135,8 @@ class GroupProducer:
             await self._learn(topic)
         await self._acknowledged(self._pack(messages))
 
-    def _pack(self, messages: Sequence[Message]) -> _Flush | ClmError | None:
-        """Pack messages and give the flush they leave with, or why they cannot leave."""
+    def _pack(self, messages: Sequence[Message]) -> Outcome | ClmError | None:
+        """Pack messages and give what to wait for, or why they cannot leave."""
         if not messages:
             return None
         try:
@@ -158,10 +145,10 @@ class GroupProducer:
             flush.batches.add(messages, self._partitions)
         except ClmError as error:
             return error
-        return flush
+        return flush.call()
 
-    async def _acknowledged(self, flush: _Flush | ClmError | None) -> None:
-        error = await asyncio.shield(flush.done) if isinstance(flush, _Flush) else flush
+    async def _acknowledged(self, outcome: Outcome | ClmError | None) -> None:
+        error = await outcome if isinstance(outcome, asyncio.Future) else outcome
         if isinstance(error, Unavailable):
             raise Unavailable(error.slug, error.message, **error.values)
         if error is not None:
@@ -185,7 +172,7 @@ class GroupProducer:
             raise Unavailable("bus.away", f"Kafka is away: {self._why}", reason=self._why)
         return self._producer
 
-    def _admit(self, size: int) -> _Flush:
+    def _admit(self, size: int) -> Flush:
         self._live()
         if self._pending and self._pending + size > self._limit:
             raise Unavailable(
@@ -195,7 +182,7 @@ class GroupProducer:
                 limit=self._limit,
             )
         if self._open is None:
-            self._open = _Flush(self._compression)
+            self._open = Flush(self._compression)
         self._open.size += size
         self._pending += size
         return self._open
@@ -287,10 +274,9 @@ class GroupProducer:
             self._flying = None
             self._settle(flush, None)
 
-    def _settle(self, flush: _Flush, error: Unavailable | None) -> None:
+    def _settle(self, flush: Flush, error: Unavailable | None) -> None:
         self._pending -= flush.size
-        if not flush.done.done():
-            flush.done.set_result(error)
+        flush.settle(error)
 
     def _fail(self, error: Unavailable) -> None:
         for flush in (self._flying, self._open):
