@@ -46,7 +46,7 @@ async def claimed(engagement: World, *, room: int = 10, now: int = NOW) -> list[
     async with engagement.database.transaction() as tx:
         due = await queue.load_due(tx, {"email"}, STEPS, now=now, limit=2 * room)
         hashes = hashes_of(due, email_of)
-        memory = await queue.load_memory(tx, {it.person for it in due}, hashes.values())
+        memory = await queue.load_memory(tx, {it.person for it in due}, hashes)
         verdicts = permit(due, memory, email_of, room=room, now=now, window=WINDOW)
         await queue.save_verdicts(tx, verdicts, now=now, lease=60)
     return [it.candidate for it in verdicts if isinstance(it, Send)]
@@ -257,6 +257,49 @@ async def test_whoever_unsubscribes_after_it_was_planned_gets_nothing(engagement
 
     assert await claimed(engagement) == []
     assert await engagement.fates() == {("skipped", "suppressed"): 1}
+
+
+async def test_whoever_unsubscribed_before_they_were_merged_gets_nothing_at_their_other_address(
+    engagement: World,
+) -> None:
+    await welcome(engagement, "ann", "ann@old.example")
+    (first,) = await claimed(engagement)
+    async with engagement.database.transaction() as tx:
+        assert await aftermath.suppress(tx, first.id, reason="unsubscribed", now=NOW)
+        await queue.postpone(tx, first.id, 1, code="smtp.451", due=NOW, tried=True)
+    bob = known("bob")
+
+    await engagement.take(
+        moved(ANN, ANN, bob, moves=1),
+        identified(bob, user_id="bob", message_id="m-3", email="bob@example.com"),
+        entered(bob, user_id="bob"),
+    )
+
+    assert await claimed(engagement) == []
+    assert await engagement.fates() == {("skipped", "suppressed"): 2}
+
+
+async def test_a_merged_person_gets_no_second_mail_and_each_their_own_after_they_were_parted(
+    engagement: World,
+) -> None:
+    bob = known("bob")
+    await welcome(engagement, "ann", "ann@example.com")
+    assert len(await claimed(engagement)) == 1
+    await engagement.take(
+        moved(ANN, ANN, bob, moves=1),
+        identified(bob, user_id="bob", message_id="m-3", email="bob@example.com"),
+        entered(bob, user_id="bob", cause="c-1"),
+    )
+    assert await claimed(engagement) == []
+
+    await engagement.take(
+        moved(ANN, bob, ANN, moves=2),
+        identified(known("cyd"), user_id="cyd", message_id="m-4", email="cyd@example.com"),
+        entered(known("cyd"), user_id="cyd", cause="c-2"),
+    )
+
+    assert {it.person for it in await claimed(engagement)} == {known("cyd")}
+    assert await engagement.fates() == {("sending", None): 2, ("skipped", "repeated"): 1}
 
 
 async def test_an_attempt_that_nobody_ended_is_unknown_and_never_made_again(

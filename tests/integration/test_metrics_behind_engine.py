@@ -15,7 +15,7 @@ from clm_metrics.store import SCHEMA
 from tests.support.engine import NOW, Engine
 from tests.support.measuring import Metrics, figures, summed, totals
 from tests.support.river import Recount
-from tests.support.touchpoints import touchpoint
+from tests.support.touchpoints import alias, touchpoint
 
 _STAGES = "SELECT stage, count(*) AS people FROM profile WHERE stage IS NOT NULL GROUP BY stage"
 
@@ -33,7 +33,8 @@ def history(chance: random.Random) -> list[Message]:
         for _ in range(chance.randrange(4)):
             bought = at + chance.choice((0, HOUR, 5 * DAY, 150 * DAY))
             found.append(touchpoint(min(bought, NOW), user=customer, event="Order Completed"))
-    return found
+    merged = [alias(NOW - DAY, user=f"u{it}", previous=f"u{it + 1}") for it in range(0, 12, 2)]
+    return [*found, *merged]
 
 
 async def test_people_per_stage_are_those_of_the_engine_after_merges_flips_and_late_events(

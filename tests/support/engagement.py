@@ -120,7 +120,7 @@ def tracked(profile: UUID, *, user_id: str, message_id: str = "m-9") -> Touchpoi
     )
 
 
-def moved(
+def moved(  # noqa: PLR0913 - a message's own fields
     identity: UUID,
     source: UUID,
     target: UUID,
@@ -128,6 +128,7 @@ def moved(
     at: int = NOW - HOUR,
     river: UUID | None = None,
     workspace: str = WORKSPACE,
+    moves: int = 0,
 ) -> IdentityMoved:
     """Build the message that an identity now belongs to another profile."""
     return IdentityMoved(
@@ -139,6 +140,7 @@ def moved(
         to_profile=target,
         time=to_rfc3339(at),
         emptied=identity == source,
+        moves=moves,
     )
 
 

@@ -74,6 +74,10 @@ def _lives(draw: st.DrawFn, number: int) -> list[JourneyMessage]:
         )
         for turn in range(draw(st.integers(min_value=0, max_value=3)))
     ]
+    for turn in range(draw(st.integers(min_value=0, max_value=3))):  # merged, parted, merged again
+        ways = (mine, known("merged")) if turn % 2 == 0 else (known("merged"), mine)
+        at = NOW - draw(_hours) * HOUR
+        life += [moved(mine, *ways, at=at, river=each, moves=turn + 1) for each in ways]
     return [*life, tracked(mine, user_id=f"user-{number}")]
 
 

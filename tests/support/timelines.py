@@ -21,7 +21,8 @@ from clm_stage_engine.core.fold import (
     unpack,
 )
 from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.core.manual import EVENT, ByHand, Occasion, message
+from clm_stage_engine.core.manual import ByHand, Occasion, message
+from clm_stage_engine.core.ours import MOVED
 
 START = 20_000 * DAY
 """Day 0 of every example, in 2024."""
@@ -59,7 +60,7 @@ def decided(decision: ByHand, at: float) -> Touch:
     name = f"move@{at}"
     occasion = Occasion("local", "ada", None, name, day(at), day(at))
     body = message(decision, occasion).value
-    return Touch(day(at), name, "move", EVENT, body)
+    return Touch(day(at), name, "move", MOVED, body)
 
 
 def lifecycle(*moves: str, stages: str = "abcd") -> Lifecycle:

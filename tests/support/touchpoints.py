@@ -6,6 +6,8 @@ import json
 import zlib
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from clm_common.bus.ports import Message
 from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.contracts.touchpoint import envelope_of, key_of
@@ -65,6 +67,13 @@ def touchpoint(  # noqa: PLR0913 - one builder for all that a touchpoint may car
     )
     value = json.dumps(body).encode()
     return Message(TOUCHPOINTS.name, key_of(workspace, user, anonymous), value, envelope.headers())
+
+
+def alias(at: int, *, user: str, previous: object, anonymous: str | None = None) -> Message:
+    """Make the record of an alias call: `previous` is the id that `user` replaces."""
+    event = touchpoint(at, user=user, anonymous=anonymous, kind="alias")
+    body = json.loads(event.value or b"") | {"previousId": previous}
+    return replace(event, value=json.dumps(body).encode())
 
 
 def _name(*parts: object) -> str:

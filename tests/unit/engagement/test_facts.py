@@ -22,7 +22,7 @@ from tests.support.engagement import (
 )
 from tests.support.engagement_rivers import deliveries, rivers
 
-ANN = known("ann")
+ANN, BOB = known("ann"), known("bob")
 PHONE = device("phone")
 
 
@@ -76,20 +76,28 @@ def test_a_moved_identity_belongs_to_whom_it_moved() -> None:
 
 
 def test_an_earlier_link_takes_an_identity_over() -> None:
-    bob = known("bob")
     first = moved(PHONE, PHONE, ANN, at=NOW)
-    earlier = moved(PHONE, ANN, bob, at=NOW - HOUR)
+    earlier = moved(PHONE, ANN, BOB, at=NOW - HOUR)
 
-    assert learn_all([first, earlier]).identities[PHONE].owner == bob
-    assert learn_all([earlier, first]).identities[PHONE].owner == bob
+    assert learn_all([first, earlier]).identities[PHONE].owner == BOB
+    assert learn_all([earlier, first]).identities[PHONE].owner == BOB
 
 
 def test_of_two_links_at_one_instant_the_one_that_takes_over_holds() -> None:
-    bob = known("bob")
-    first, second = moved(PHONE, PHONE, ANN, at=NOW), moved(PHONE, ANN, bob, at=NOW)
+    first, second = moved(PHONE, PHONE, ANN, at=NOW), moved(PHONE, ANN, BOB, at=NOW)
 
-    assert learn_all([first, second]).identities[PHONE].owner == bob
-    assert learn_all([second, first]).identities[PHONE].owner == bob
+    assert learn_all([first, second]).identities[PHONE].owner == BOB
+    assert learn_all([second, first]).identities[PHONE].owner == BOB
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_moves_that_were_counted_the_last_one_holds(*, backwards: bool) -> None:
+    merged = moved(BOB, BOB, ANN, at=NOW - HOUR, moves=1)
+    parted = moved(BOB, ANN, BOB, at=NOW, moves=2)
+
+    facts = learn_all([parted, merged] if backwards else [merged, parted])
+
+    assert facts.identities[BOB].owner == BOB
 
 
 def test_a_retraction_that_arrives_first_still_holds() -> None:

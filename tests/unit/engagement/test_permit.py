@@ -60,6 +60,13 @@ def test_whoever_unsubscribed_after_it_was_planned_gets_nothing() -> None:
     assert asked(ANN, memory=memory) == [Skip(ANN.id, SUPPRESSED)]
 
 
+def test_whoever_unsubscribed_with_another_of_their_addresses_gets_nothing() -> None:
+    it = candidate(others=("ann@example.com", "ann@old.example"))
+    memory = Memory(suppressed=frozenset({(WORKSPACE, address_hash(WORKSPACE, "ann@old.example"))}))
+
+    assert asked(it, memory=memory) == [Skip(it.id, SUPPRESSED)]
+
+
 def test_a_retracted_stage_is_no_reason_to_write() -> None:
     it = candidate(retracted=True)
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
 
 from clm_common.contracts import ids
 from clm_stage_engine.core.identity import (
@@ -18,33 +17,7 @@ from clm_stage_engine.core.identity import (
     keys,
     resolve,
 )
-
-
-class Seen(Struct, frozen=True):
-    """The identifiers of one touchpoint."""
-
-    time: int
-    message_id: str
-    user: Key | None
-    anonymous: Key | None
-
-
-def user(name: str) -> Key:
-    return ("shop", ids.USER_ID, name)
-
-
-def device(name: str) -> Key:
-    return ("shop", ids.ANONYMOUS_ID, name)
-
-
-def own(key: Key) -> UUID:
-    """Give the profile that an identifier has on its own."""
-    return ids.profile_id(*key)
-
-
-def seen(time: int, message: str, *, by: str | None = None, on: str | None = None) -> Seen:
-    """See a user, a device, or both."""
-    return Seen(time, message, user(by) if by else None, device(on) if on else None)
+from tests.support.identities import Seen, device, own, seen, user
 
 
 class Table:
@@ -99,7 +72,7 @@ def test_a_link_gives_the_device_s_earlier_and_later_touchpoints_to_the_user() -
 
     ada, phone = own(user("ada")), own(device("phone"))
     assert [table.owner(it) for it in ("m1", "m2", "m3")] == [ada, ada, ada]
-    assert found.moved == [Moved(phone, phone, ada, Link(2, "m2", ada))]
+    assert found.moved == [Moved(phone, phone, ada, 2, 1)]
 
 
 def test_a_device_that_is_first_seen_with_its_user_moves_nowhere() -> None:
@@ -129,7 +102,7 @@ def test_an_earlier_link_that_comes_late_flips_the_device_to_another_user() -> N
     found = table.receive(seen(3, "m3", on="phone", by="bob"))
 
     ada, bob, phone = own(user("ada")), own(user("bob")), own(device("phone"))
-    assert found.moved == [Moved(phone, ada, bob, Link(3, "m3", bob))]
+    assert found.moved == [Moved(phone, ada, bob, 3, 1)]
     assert (table.owner("m1"), table.owner("m5"), table.owner("m3")) == (bob, ada, bob)
 
 

@@ -104,7 +104,7 @@ STAGE_CHANGES: Final = Counter(
 )
 TOUCHPOINTS: Final = Counter(
     "clm_touchpoints_total",
-    "Touchpoints folded, by verdict (applied, repeated, late, erased)",
+    "Touchpoints folded, by verdict (applied, repeated, late, erased, decision)",
     ["verdict"],
     registry=REGISTRY,
 )

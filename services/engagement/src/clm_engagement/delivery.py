@@ -174,7 +174,7 @@ class Delivery:
                 if not due:
                     return []
                 hashes = hashes_of(due, self._address)
-                memory = await queue.load_memory(tx, {it.person for it in due}, hashes.values())
+                memory = await queue.load_memory(tx, {it.person for it in due}, hashes)
                 verdicts = permit(
                     due, memory, self._address, room=room, now=now, window=terms.window
                 )

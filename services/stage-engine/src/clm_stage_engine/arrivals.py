@@ -15,7 +15,7 @@ from clm_common.errors import InvalidMessage
 from clm_common.instant import from_rfc3339, to_rfc3339
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.identity import Key
-from clm_stage_engine.core.manual import type_of
+from clm_stage_engine.core.ours import type_of
 
 
 class Arrival(Touch, frozen=True, gc=False):

@@ -15,9 +15,10 @@ from clm_common.runtime.relay import Relay
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core import river
 from clm_stage_engine.core.identity import IdentityRow, Write
+from clm_stage_engine.core.merging import Decision
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
-from clm_stage_engine.store import lateness, writing
+from clm_stage_engine.store import decisions, lateness, writing
 from clm_stage_engine.store.lateness import Late
 from clm_stage_engine.sweeping import Stretch
 
@@ -37,6 +38,8 @@ class Decided(Struct, frozen=True):
         stretch: the piece of a sweep that it does.
         named: attributes that touchpoints named.
         late: touchpoints that came too late to count.
+        decisions: about who is one person.
+        met: the identities of its touchpoints.
     """
 
     journal: Journal
@@ -50,6 +53,8 @@ class Decided(Struct, frozen=True):
     stretch: Stretch | None = None
     named: Sequence[writing.Named] = ()
     late: Sequence[Late] = ()
+    decisions: Sequence[Decision] = ()
+    met: Sequence[IdentityRow] = ()
 
     @property
     def facts(self) -> int:
@@ -76,8 +81,8 @@ class Decided(Struct, frozen=True):
         if first_seq != journal.first:
             raise RaceLost("batch.numbered", f"seq {journal.first} was expected, not {first_seq}")
         await writing.add_identities(tx, [it.row for it in self.writes if it.expected is None])
-        await writing.link_identities(
-            tx, [(it.row, it.expected.link) for it in self.writes if it.expected is not None]
+        await writing.change_identities(
+            tx, [(it.row, it.expected) for it in self.writes if it.expected is not None]
         )
         await writing.save_profiles(
             tx, [(entry, self.wakes.get(entry.id)) for entry in self.entries.values()]
@@ -85,6 +90,7 @@ class Decided(Struct, frozen=True):
         await writing.check_identities(tx, self.relied)
         await writing.add_named(tx, self.named)
         await lateness.add(tx, self.late)
+        await decisions.add(tx, self.decisions)
         await writing.append_history(tx, journal.history)
         await writing.append_changes(tx, journal.partition, journal.changes)
         await writing.append_explanations(tx, journal.explanations)
@@ -106,5 +112,5 @@ class Decided(Struct, frozen=True):
             )
 
     def _evict(self) -> None:
-        rows = [*self.relied, *(it.row for it in self.writes)]
+        rows = [*self.relied, *self.met, *(it.row for it in self.writes)]
         self.cache.evict(self.entries, [(it.workspace, it.kind, it.value) for it in rows])

@@ -8,7 +8,7 @@ have gone since it looked last.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from clm_common.instant import from_datetime
@@ -76,14 +76,17 @@ class Erased:
         An event that is newer than every erasure costs one comparison.
         """
         newest = self._newest
-        return [it for it in arrivals if it.time > newest or not self._is_out(it)]
+        return [
+            it
+            for it in arrivals
+            if it.time > newest or not self.is_out((it.user, it.anonymous), it.time)
+        ]
 
-    def _is_out(self, arrival: Arrival) -> bool:
-        return any(
-            arrival.time <= self._marks.get(self._hash(key), -1)
-            for key in (arrival.user, arrival.anonymous)
-            if key is not None
-        )
+    def is_out(self, keys: Iterable[Key | None], time: int) -> bool:
+        """Tell whether one of these was erased at this instant (µs) or later."""
+        if time > self._newest:
+            return False
+        return any(time <= self._marks.get(self._hash(key), -1) for key in keys if key is not None)
 
     def _hash(self, key: Key) -> bytes:
         return self.hash_of(profile_id(*key))

@@ -23,12 +23,11 @@ from clm_common.errors import ClmError
 from clm_common.runtime.handler import Connection, Refusal
 from clm_common.runtime.relay import Relay
 from clm_common.store.offsets import Claim
-from clm_stage_engine.arrivals import Arrival
 from clm_stage_engine.batch import Decided
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.identifiers import Identifiers
-from clm_stage_engine.core.identity import Resolution, keys, resolve
+from clm_stage_engine.core.identity import Resolution
 from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.erased import Erased
@@ -40,9 +39,9 @@ from clm_stage_engine.governing import Board
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.lateness import Lateness
 from clm_stage_engine.profiles import ERASED, Entry, newborn, wakes
+from clm_stage_engine.resolving import Resolver
 from clm_stage_engine.retention import Retention, Retiring
 from clm_stage_engine.store import reading
-from clm_stage_engine.store.ids import profile_id
 from clm_stage_engine.store.months import Months
 from clm_stage_engine.sweeping import Stretch, Sweeper
 
@@ -107,6 +106,7 @@ class TouchpointHandler:
         self._retention = Retention(claim.partition, partitions, relay, self._cache)
         self._lateness = Lateness(keeping, self._retention)
         self._retires = False
+        self._resolver = Resolver(self._cache, identifiers, erased)
         relay.start_at(claim.next_seq - 1)
         self._relaying = asyncio.create_task(relay.run())
 
@@ -117,19 +117,22 @@ class TouchpointHandler:
         await self._relay.room()
         taken, refused = take_in(records, self._identifiers)
         known = await self._forgetting.sift(tx, taken)
-        arrivals, late = await self._lateness.part(tx, known)
+        counted, late = await self._lateness.part(tx, known)
+        resolved = await self._resolver.resolve(tx, counted)
+        arrivals, resolution = resolved.arrivals, resolved.resolution
         await self._months.cover([it.time for it in arrivals])
-        resolution = await self._resolve(tx, arrivals)
         claimed = await once(tx, arrivals, resolution)
         journal = self._journal()
         changed = await self._fold(tx, by_profile(claimed), resolution, journal)
         telemetry.TOUCHPOINTS.labels("applied").inc(len(journal.history))
         telemetry.TOUCHPOINTS.labels("erased").inc(len(taken) - len(known))
         telemetry.TOUCHPOINTS.labels("late").inc(len(late))
-        repeated = len(known) - len(late) - len(journal.history)
+        telemetry.TOUCHPOINTS.labels("decision").inc(len(counted) - len(arrivals))
+        repeated = len(arrivals) + len(known) - len(counted) - len(late) - len(journal.history)
         telemetry.TOUCHPOINTS.labels("repeated").inc(repeated)
         decided = self._decided(journal, changed, resolution, refused)
-        return replace(decided, named=[*named(claimed, self._identifiers).values()], late=late)
+        said = [*named(claimed, self._identifiers).values()]
+        return replace(decided, named=said, late=late, decisions=resolved.decisions)
 
     async def wake(self, tx: Connection) -> Decided | Erasing | Retiring | None:
         """Erase whom somebody asked to erase, else fire what is due and fold again who is stale.
@@ -188,16 +191,6 @@ class TouchpointHandler:
         """Raise what ended the relay, if something did."""
         if self._relaying.done():
             self._relaying.result()
-
-    async def _resolve(self, tx: Connection, arrivals: Sequence[Arrival]) -> Resolution:
-        cached = self._cache.identities
-        asked = keys(arrivals)
-        known = {key: cached[key] for key in asked if key in cached}
-        unknown = {profile_id(*key) for key in asked if key not in known}
-        if unknown:
-            rows = await reading.load_identities(tx, unknown)
-            known |= {(it.workspace, it.kind, it.value): it for it in rows}
-        return resolve(arrivals, known, profile_id)
 
     async def _fold(
         self,
@@ -287,6 +280,7 @@ class TouchpointHandler:
             wakes=wakes(changed, self._clock.now()),
             writes=resolution.writes,
             relied=list(relied.values()),
+            met=resolution.owners,
             refused=refused,
             cache=self._cache,
             relay=self._relay,

@@ -90,8 +90,9 @@ class Journal:
             identity_id=move.identity_id,
             from_profile=move.source,
             to_profile=move.target,
-            time=to_rfc3339(move.link.time),
+            time=to_rfc3339(move.time),
             emptied=emptied,
+            moves=move.moves,
         )
         self.moves.append((self._next, fact))
         self._note(fact)

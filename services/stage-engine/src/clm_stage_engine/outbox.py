@@ -93,4 +93,5 @@ def move_of(row: Row) -> IdentityMoved:
         to_profile=row["to_profile"],
         time=to_rfc3339(from_datetime(row["at"])),
         emptied=row["emptied"],
+        moves=row["moves"],
     )

@@ -57,6 +57,18 @@ def move_id(workspace: str, profile: UUID, key: str) -> UUID:
     return _uuid(_derived(profile, f"move\x1f{workspace}\x1f{key}"))
 
 
+def decision_id(workspace: str, *parts: object, of: Make = _uuid) -> UUID:
+    """Give the id of a decision about who is one person from what makes it that decision.
+
+    Args:
+        workspace: the workspace's key.
+        parts: of an alias `alias` and both identities, the lesser first; of any other decision
+            `decision` and its `source/message id`.
+        of: makes the id.
+    """
+    return of(_derived(NAMESPACE, "\x1f".join([f"{workspace}:decision", *map(str, parts)])))
+
+
 def letter_id(topic: str, partition: int, offset: int) -> UUID:
     """Give the id of a dead letter.
 

@@ -60,8 +60,11 @@ class IdentityMoved(
         identity_id: the identity that moved.
         from_profile: who had it.
         to_profile: who has it.
-        time: the instant of the touchpoint that links them, RFC 3339.
+        time: the instant of the touchpoint that links them, or of the decision that merges or
+            parts them, RFC 3339.
         emptied: `from_profile` holds no touchpoint any more.
+        moves: how often the identity has moved, this time included: of two messages about it the
+            one with more is newer. 0 where it was not counted yet; then the earliest `time` holds.
     """
 
     workspace: str
@@ -72,6 +75,7 @@ class IdentityMoved(
     to_profile: UUID
     time: str
     emptied: bool = False
+    moves: int = 0
 
 
 class ProfileErased(

@@ -40,6 +40,7 @@ class Identity(Struct, frozen=True):
         value: the identifier itself, once known.
         linked_at: the instant (µs) of the link that moved it to `owner`; None: it never moved.
         linked_from: who had it before that move.
+        moves: how often it had moved with that move; 0 where that was not counted.
     """
 
     id: UUID
@@ -49,6 +50,7 @@ class Identity(Struct, frozen=True):
     value: str | None = None
     linked_at: int | None = None
     linked_from: UUID | None = None
+    moves: int = 0
 
 
 class Trait(Struct, frozen=True):
@@ -186,6 +188,7 @@ def _learn_move(facts: Facts, move: IdentityMoved) -> None:
             move.to_profile,
             linked_at=from_rfc3339(move.time),
             linked_from=move.from_profile,
+            moves=move.moves,
         ),
     )
 
@@ -225,9 +228,10 @@ def newer_trait(one: Trait, other: Trait) -> Trait:
 def joined(one: Identity, other: Identity) -> Identity:
     """Join what two messages know of one identity.
 
-    An identity moves to ever earlier links, so the move with the earliest link is the last one;
-    of two moves at one instant, the one that takes over from the other. Without a move, whoever
-    is not the identity itself has it.
+    Of two moves the later one holds, as they are counted. Where they were not, an identity moves to
+    ever earlier links, so the move with the earliest link is the last one; of two moves at one
+    instant, the one that takes over from the other. Without a move, whoever is not the identity
+    itself has it.
     """
     owner = other if _overrules(one, other) else one
     named = one if one.value is not None else other
@@ -239,10 +243,13 @@ def joined(one: Identity, other: Identity) -> Identity:
         named.value,
         owner.linked_at,
         owner.linked_from,
+        owner.moves,
     )
 
 
 def _overrules(one: Identity, other: Identity) -> bool:
+    if other.moves != one.moves:
+        return other.moves > one.moves
     if other.linked_at is None or one.linked_at is None:
         if (other.linked_at is None) != (one.linked_at is None):
             return other.linked_at is not None

@@ -43,6 +43,7 @@ class Candidate(Struct, frozen=True):
         attempts: how often it was tried; each time the other side asked to try again.
         retracted: its stage entry does not stand.
         contact: what is known about addressing the person.
+        others: the addresses that their identities have told, whichever is written to.
     """
 
     id: UUID
@@ -55,6 +56,7 @@ class Candidate(Struct, frozen=True):
     attempts: int
     retracted: bool
     contact: Contact
+    others: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -113,13 +115,14 @@ AddressOf = Callable[[str, Contact], str | None]
 """Gives a contact's address on a channel."""
 
 
-def hashes_of(candidates: Iterable[Candidate], address_of: AddressOf) -> dict[UUID, bytes]:
-    """Give, by candidate, the hash of the address it would be sent to."""
-    found: dict[UUID, bytes] = {}
-    for it in candidates:
-        if address := address_of(it.channel, it.contact):
-            found[it.id] = address_hash(it.workspace, address)
-    return found
+def hashes_of(candidates: Iterable[Candidate], address_of: AddressOf) -> set[bytes]:
+    """Give the hashes of all addresses that stand for these candidates' persons."""
+    return {
+        address_hash(it.workspace, each)
+        for it in candidates
+        for each in (address_of(it.channel, it.contact), *it.others)
+        if each is not None
+    }
 
 
 def permit(
@@ -155,7 +158,7 @@ def permit(
             verdicts.append(Skip(it.id, REPEATED))
         elif late is not None:
             verdicts.append(late)
-        elif (it.workspace, hashed) in memory.suppressed:
+        elif _is_suppressed(it, hashed, memory):
             verdicts.append(Skip(it.id, SUPPRESSED))
         elif address is None:
             verdicts.append(Hold(it.id, NO_ADDRESS, min(it.entered_at + window, now + RECHECK) + 1))
@@ -167,6 +170,12 @@ def permit(
             persons.add((it.key, it.person))
             addresses.add((it.key, hashed))
     return verdicts
+
+
+def _is_suppressed(it: Candidate, hashed: bytes, memory: Memory) -> bool:
+    """Tell whether the person wants no messages, whichever of their addresses they said it of."""
+    hashes = (hashed, *(address_hash(it.workspace, each) for each in it.others))
+    return any((it.workspace, each) in memory.suppressed for each in hashes)
 
 
 def _lateness(it: Candidate, address: str | None, live_since: int) -> Skip | Fail | None:

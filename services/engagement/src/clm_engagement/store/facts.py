@@ -17,9 +17,10 @@ from clm_engagement.core.facts import Entry, Facts, Identity, Trait
 from clm_engagement.store import Row, columns
 
 _IDENTITIES: Final = """
-    INSERT INTO identity AS old (id, workspace, profile_id, kind, value, linked_at, linked_from)
+    INSERT INTO identity AS old (id, workspace, profile_id, kind, value, linked_at, linked_from,
+        moves)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[],
-        $6::timestamptz[], $7::uuid[])
+        $6::timestamptz[], $7::uuid[], $8::integer[])
     ON CONFLICT (id) DO UPDATE SET
         kind = coalesce(old.kind, excluded.kind),
         value = coalesce(old.value, excluded.value),
@@ -28,11 +29,13 @@ _IDENTITIES: Final = """
         linked_at = CASE WHEN overrules(old, excluded) THEN excluded.linked_at
                          ELSE old.linked_at END,
         linked_from = CASE WHEN overrules(old, excluded) THEN excluded.linked_from
-                           ELSE old.linked_from END
+                           ELSE old.linked_from END,
+        moves = greatest(old.moves, excluded.moves)
     WHERE (old.value IS NULL AND excluded.value IS NOT NULL) OR overrules(old, excluded)
 """.replace(
     "overrules(old, excluded)",
     """(CASE
+        WHEN old.moves <> excluded.moves THEN excluded.moves > old.moves
         WHEN old.linked_at IS NULL AND excluded.linked_at IS NULL
             THEN excluded.profile_id <> old.id
                  AND (old.profile_id = old.id OR excluded.profile_id < old.profile_id)
@@ -75,7 +78,7 @@ async def save_facts(tx: Connection, facts: Facts) -> None:
     """Take facts into the registers; locks their identities and these identities' owners."""
     identities = sorted(facts.identities.values(), key=lambda it: it.id)
     if identities:
-        await tx.execute(_IDENTITIES, *columns([_identity(it) for it in identities], 7))
+        await tx.execute(_IDENTITIES, *columns([_identity(it) for it in identities], 8))
         await tx.fetch(_OWNERS, [it.id for it in identities])
     if facts.traits:
         traits = [_trait(facts.traits[key]) for key in sorted(facts.traits)]
@@ -92,7 +95,7 @@ async def load_entries(tx: Connection, profiles: Collection[UUID]) -> list[Entry
 
 def _identity(it: Identity) -> tuple[object, ...]:
     linked = None if it.linked_at is None else to_datetime(it.linked_at)
-    return it.id, it.workspace, it.owner, it.kind, it.value, linked, it.linked_from
+    return it.id, it.workspace, it.owner, it.kind, it.value, linked, it.linked_from, it.moves
 
 
 def _trait(it: Trait) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ whoever changes that identity waits for the claim, and sees it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -38,6 +38,13 @@ _CONTACTS: Final = """
     FROM identity i JOIN trait t ON t.identity_id = i.id
     WHERE i.profile_id = ANY($1::uuid[])
     ORDER BY i.profile_id, t.field, t.time DESC, t.message_id COLLATE "C" DESC
+"""
+
+_ADDRESSES: Final = """
+    SELECT i.profile_id, array_agg(DISTINCT t.value) AS told
+    FROM identity i JOIN trait t ON t.identity_id = i.id
+    WHERE i.profile_id = ANY($1::uuid[]) AND t.field = 'email' AND t.value IS NOT NULL
+    GROUP BY i.profile_id
 """
 
 _REACHED_PERSONS: Final = """
@@ -149,8 +156,15 @@ async def load_due(
         limit: how many at most.
     """
     rows = await tx.fetch(_DUE, to_datetime(now), list(channels), _paths(steps), limit)
-    contacts = await _contacts(tx, {row["person"] for row in rows}) if rows else {}
-    return [_candidate(row, contacts.get(row["person"], Contact())) for row in rows]
+    if not rows:
+        return []
+    persons = {row["person"] for row in rows}
+    contacts = await _contacts(tx, persons)
+    told = {it["profile_id"]: it["told"] for it in await tx.fetch(_ADDRESSES, list(persons))}
+    return [
+        _candidate(row, contacts.get(row["person"], Contact()), told.get(row["person"], ()))
+        for row in rows
+    ]
 
 
 def _paths(steps: Collection[tuple[str, str]]) -> list[str]:
@@ -164,7 +178,7 @@ async def _contacts(tx: Connection, persons: Collection[UUID]) -> dict[UUID, Con
     return {person: Contact(**found) for person, found in fields.items()}
 
 
-def _candidate(row: Row, contact: Contact) -> Candidate:
+def _candidate(row: Row, contact: Contact, others: Sequence[str]) -> Candidate:
     return Candidate(
         row["id"],
         row["workspace"],
@@ -176,6 +190,7 @@ def _candidate(row: Row, contact: Contact) -> Candidate:
         row["attempts"],
         row["retracted"],
         contact,
+        tuple(others),
     )
 
 

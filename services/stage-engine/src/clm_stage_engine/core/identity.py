@@ -7,6 +7,7 @@ touchpoint that carries both ids: the evidence that this device was this user's.
 Every touchpoint has an identity of its own, that of its strongest identifier, and keeps it.
 What changes is only which profile an identity maps to: a batch may bring a link, or an earlier
 one than was known, and then the identity moves and both profiles must be re-folded.
+Somebody may also decide that identities are one person, or not; see `merging`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class IdentityRow(Struct, frozen=True, gc=False):
         kind: `user_id` or `anonymous_id`.
         value: the identifier as it was sent.
         profile_id: the profile it maps to; its own id until something moves it.
-        link: what moved it, for an anonymous identity.
+        link: the evidence of whose it is, for an anonymous identity.
+        moves: how often it went to another profile.
+        decided: how often somebody decided about it, or about who is one with it; 0 where links
+            alone tell whose it is.
     """
 
     id: UUID
@@ -54,6 +58,8 @@ class IdentityRow(Struct, frozen=True, gc=False):
     value: str
     profile_id: UUID
     link: Link | None = None
+    moves: int = 0
+    decided: int = 0
 
 
 class Sighting(Protocol):
@@ -85,7 +91,7 @@ class Write(Struct, frozen=True, gc=False):
 
     Attributes:
         row: what it becomes.
-        expected: what it must still be (compare `link` and `profile_id`); None to insert it.
+        expected: what it must still be (compare `link`, `moves` and `decided`); None to insert it.
     """
 
     row: IdentityRow
@@ -99,13 +105,15 @@ class Moved(Struct, frozen=True, gc=False):
         identity_id: the identity, whose stored touchpoints move with it.
         source: the profile that had it.
         target: the profile that has it.
-        link: the evidence.
+        time: the instant of the evidence or of the decision, µs.
+        moves: how often it has moved, this time included.
     """
 
     identity_id: UUID
     source: UUID
     target: UUID
-    link: Link
+    time: int
+    moves: int
 
 
 class Resolution(Struct, frozen=True):
@@ -114,7 +122,7 @@ class Resolution(Struct, frozen=True):
     Attributes:
         owners: for each touchpoint, in order, the row of its own identity after the whole batch:
             `id` is its identity, `profile_id` the profile it belongs to.
-        writes: the rows to insert or update, each identity at most once.
+        writes: the rows to insert or update, in this order.
         moved: the known identities that changed profile.
     """
 
@@ -147,8 +155,10 @@ def resolve(
     rows = _Rows(known, derive)
     linked = _evidence(sightings, rows)
     for key, (link, user) in linked.items():
-        row, profile = rows[key], rows[user].profile_id
-        rows[key] = IdentityRow(row.id, row.workspace, row.kind, row.value, profile, link)
+        row = rows[key]
+        profile = row.profile_id if row.decided else rows[user].profile_id
+        moves = row.moves + (key in known and profile != row.profile_id)
+        rows[key] = IdentityRow(row.id, *key, profile, link, moves, row.decided)
     owners = [rows[it.user or it.anonymous or _nobody(it)] for it in sightings]
     changed = dict.fromkeys([*rows.fresh, *linked])
     writes = [Write(rows[key], known.get(key)) for key in changed]
@@ -189,7 +199,7 @@ def _moves(writes: Iterable[Write]) -> Iterable[Moved]:
     for write in writes:
         row, before = write.row, write.expected
         if before is not None and row.link is not None and before.profile_id != row.profile_id:
-            yield Moved(row.id, before.profile_id, row.profile_id, row.link)
+            yield Moved(row.id, before.profile_id, row.profile_id, row.link.time, row.moves)
 
 
 def _nobody(sighting: Sighting) -> Key:

@@ -16,10 +16,7 @@ from clm_common.bus.ports import Message
 from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.contracts.touchpoint import Touchpoint, envelope_of, key_of
 from clm_common.instant import to_rfc3339
-from clm_stage_engine.core.lifecycle import MANUAL
-
-SOURCE: Final = "stage-engine"
-EVENT: Final = "Profile Moved"
+from clm_stage_engine.core.ours import MOVED, SOURCE
 
 
 class ByHand(Struct, frozen=True):
@@ -67,11 +64,6 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(_Moved).decode
 
 
-def type_of(source: str, type_: str, event: str | None) -> str:
-    """Give the type of a touchpoint as the fold sees it."""
-    return MANUAL if source == SOURCE and event == EVENT else type_
-
-
 def by_hand(body: bytes) -> ByHand:
     """Read a decision; what is none names no lifecycle."""
     try:
@@ -96,7 +88,7 @@ def message(decision: ByHand, occasion: Occasion) -> Message:
         message_id=occasion.message_id,
         user_id=occasion.user_id,
         anonymous_id=occasion.anonymous_id,
-        event=EVENT,
+        event=MOVED,
         properties=msgspec.structs.asdict(decision),
         timestamp=time,
         channel="server",

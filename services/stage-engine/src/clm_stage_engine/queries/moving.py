@@ -8,7 +8,8 @@ from uuid import UUID
 
 from clm_common.instant import from_datetime
 from clm_common.runtime.handler import Connection
-from clm_stage_engine.core.manual import SOURCE, ByHand, by_hand
+from clm_stage_engine.core.manual import ByHand, by_hand
+from clm_stage_engine.core.ours import SOURCE
 
 _RECORDED: Final = """
     SELECT time, body FROM history

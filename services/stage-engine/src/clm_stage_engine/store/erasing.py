@@ -12,7 +12,7 @@ from clm_common.contracts.journey import ProfileErased
 from clm_common.errors import RaceLost
 from clm_common.instant import from_datetime, from_rfc3339, to_datetime, to_rfc3339
 from clm_common.runtime.handler import Connection
-from clm_stage_engine.store import snapshots
+from clm_stage_engine.store import decisions, snapshots
 from clm_stage_engine.store.columns import columns
 
 Row = Any  # Any: asyncpg publishes no types; a record
@@ -122,6 +122,7 @@ async def forget(
         await tx.execute(statement, profiles)
     await tx.execute(_FORGET_LATE, [*profiles, *identities])
     await snapshots.forget(tx, [*profiles, *identities])
+    await decisions.forget(tx, identities)
     status: str = await tx.execute(_FORGET_IDENTITIES, identities)
     if int(status.rsplit(" ", 1)[1]) != len(identities):
         raise RaceLost("store.identity_changed", "an identity has gone since it was read")

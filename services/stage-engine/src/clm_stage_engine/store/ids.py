@@ -14,3 +14,6 @@ profile_id: Final = partial(ids.profile_id, of=UUID)
 
 change_id: Final = partial(ids.change_id, of=UUID)
 """See `clm_common.contracts.ids.change_id`."""
+
+decision_id: Final = partial(ids.decision_id, of=UUID)
+"""See `clm_common.contracts.ids.decision_id`."""

@@ -14,16 +14,21 @@ from clm_common.runtime.handler import Connection
 from clm_stage_engine.core.facts import Kept, Touch
 from clm_stage_engine.core.fold import unpack
 from clm_stage_engine.core.identity import IdentityRow, Link
-from clm_stage_engine.core.manual import type_of
+from clm_stage_engine.core.ours import type_of
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store.columns import columns
 
 Row = Any  # Any: asyncpg publishes no types; a record
 
 _IDENTITIES: Final = """
-    SELECT id, workspace, kind, value, profile_id, link_time, link_message, link_user
+    SELECT id, workspace, kind, value, profile_id, link_time, link_message, link_user, moves,
+        decided
     FROM identity WHERE id = ANY($1::uuid[])
 """
+
+_OTHERS: Final = f"""
+    {_IDENTITIES} OR profile_id IN (SELECT profile_id FROM identity WHERE id = ANY($1::uuid[]))
+"""  # noqa: S608 - constants
 
 _PROFILES: Final = """
     SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical
@@ -78,12 +83,24 @@ async def load_identities(tx: Connection, ids: Collection[UUID]) -> list[Identit
     return [_identity(row) for row in await tx.fetch(_IDENTITIES, list(ids))]
 
 
+async def load_with_others(tx: Connection, ids: Collection[UUID]) -> list[IdentityRow]:
+    """Load identities by id, and all others of the same profiles."""
+    return [_identity(row) for row in await tx.fetch(_OTHERS, list(ids))]
+
+
 def _identity(row: Row) -> IdentityRow:
     link = row["link_time"] and Link(
         from_datetime(row["link_time"]), row["link_message"], row["link_user"]
     )
     return IdentityRow(
-        row["id"], row["workspace"], row["kind"], row["value"], row["profile_id"], link
+        row["id"],
+        row["workspace"],
+        row["kind"],
+        row["value"],
+        row["profile_id"],
+        link,
+        row["moves"],
+        row["decided"],
     )
 
 

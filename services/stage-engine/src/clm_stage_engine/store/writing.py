@@ -41,13 +41,16 @@ _SAVE_PROFILES: Final = f"""
     WHERE known.version = excluded.version - 1
 """  # noqa: S608 - made of constants
 
-_LINK_IDENTITIES: Final = """
+_CHANGE_IDENTITIES: Final = """
     UPDATE identity AS known
     SET profile_id = new.profile_id, link_time = new.link_time, link_message = new.link_message,
-        link_user = new.link_user
-    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[])
-        AS new (id, profile_id, link_time, link_message, link_user, expected)
-    WHERE known.id = new.id AND known.link_message IS NOT DISTINCT FROM new.expected
+        link_user = new.link_user, moves = new.moves, decided = new.decided
+    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::integer[],
+            $7::integer[], $8::text[], $9::integer[], $10::integer[])
+        AS new (id, profile_id, link_time, link_message, link_user, moves, decided,
+            old_message, old_moves, old_decided)
+    WHERE known.id = new.id AND known.link_message IS NOT DISTINCT FROM new.old_message
+        AND (known.moves, known.decided) = (new.old_moves, new.old_decided)
 """
 
 _OWNERS: Final = "SELECT id, profile_id FROM identity WHERE id = ANY($1::uuid[])"
@@ -76,6 +79,7 @@ _MOVE_COLUMNS: Final = (
     "to_profile",
     "at",
     "emptied",
+    "moves",
 )
 
 
@@ -157,6 +161,7 @@ async def append_moves(
             it.to_profile,
             to_datetime(from_rfc3339(it.time)),
             it.emptied,
+            it.moves,
         )
         for seq, it in rows
     ]
@@ -201,24 +206,29 @@ async def add_identities(tx: Connection, identities: Collection[IdentityRow]) ->
             raise _changed("identity") from error
 
 
-async def link_identities(
-    tx: Connection, changed: Collection[tuple[IdentityRow, Link | None]]
+async def change_identities(
+    tx: Connection, changed: Collection[tuple[IdentityRow, IdentityRow]]
 ) -> None:
-    """Write the earlier evidence found for identities.
-
-    Args:
-        tx: the open transaction.
-        changed: each with the evidence that was read.
+    """Write identities' evidence and profiles, each with the row that was read.
 
     Raises:
-        RaceLost: the evidence of one of them has changed since.
+        RaceLost: one of them has changed since.
     """
     rows = [
-        (it.id, it.profile_id, *_link(it.link), expected and expected.message_id)
-        for it, expected in sorted(changed, key=lambda item: item[0].id)
+        (
+            it.id,
+            it.profile_id,
+            *_link(it.link),
+            it.moves,
+            it.decided,
+            was.link and was.link.message_id,
+            was.moves,
+            was.decided,
+        )
+        for it, was in sorted(changed, key=lambda item: item[0].id)
     ]
     if rows:
-        _expect(await tx.execute(_LINK_IDENTITIES, *columns(rows, 6)), len(rows), "identity")
+        _expect(await tx.execute(_CHANGE_IDENTITIES, *columns(rows, 10)), len(rows), "identity")
 
 
 async def check_identities(tx: Connection, relied: Collection[IdentityRow]) -> None:

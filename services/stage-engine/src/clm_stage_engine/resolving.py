@@ -1,0 +1,110 @@
+"""Resolving a batch: whose its touchpoints are, by links and by what somebody decided.
+
+Links are resolved from memory. The rows around are read only where a batch holds a decision, or a
+new link of an identity that somebody decided about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from clm_common.contracts.ids import USER_ID
+from clm_common.runtime.handler import Connection
+from clm_stage_engine.arrivals import Arrival
+from clm_stage_engine.cache import Cache
+from clm_stage_engine.core.deciding import KINDS, Said, said
+from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.core.identity import Key, Resolution, keys, resolve
+from clm_stage_engine.core.merging import Decision, each_once
+from clm_stage_engine.core.ours import DECISIONS
+from clm_stage_engine.core.regrouping import regroup
+from clm_stage_engine.erased import Erased
+from clm_stage_engine.store import decisions as rows
+from clm_stage_engine.store import reading
+from clm_stage_engine.store.ids import decision_id, profile_id
+
+
+class Resolved(Struct, frozen=True):
+    """A batch whose identities are known.
+
+    Attributes:
+        arrivals: its touchpoints; a decision by hand is none.
+        resolution: whose they are.
+        decisions: those that are new.
+    """
+
+    arrivals: Sequence[Arrival]
+    resolution: Resolution
+    decisions: Sequence[Decision] = ()
+
+
+class Resolver:
+    """Resolves one partition's batches."""
+
+    def __init__(self, cache: Cache, identifiers: Identifiers, erased: Erased) -> None:
+        """Make it.
+
+        Args:
+            cache: the partition's memory.
+            identifiers: tells which ids stand for nobody.
+            erased: who must stay out.
+        """
+        self._cache = cache
+        self._identifiers = identifiers
+        self._erased = erased
+
+    async def resolve(self, tx: Connection, arrivals: Sequence[Arrival]) -> Resolved:
+        """Tell whose touchpoints these are, and whose they make others."""
+        deciding = [it for it in arrivals if it.type in KINDS]
+        touches = [it for it in arrivals if it.type not in DECISIONS] if deciding else arrivals
+        asked = [found for it in deciding if (found := self._said(it)) is not None]
+        resolution = await self._link(tx, touches)
+        if not asked and not any(it.row.decided for it in resolution.writes):
+            return Resolved(touches, resolution)
+        return await self._regroup(tx, touches, resolution, asked)
+
+    def _said(self, arrival: Arrival) -> Said | None:
+        """Read a decision; one about somebody who was erased since is none."""
+        found = said(arrival, self._blocks, decision_id, profile_id)
+        if found is None or self._erased.is_out(found.keys.values(), arrival.time):
+            return None
+        return found
+
+    def _blocks(self, key: Key) -> bool:
+        _, kind, value = key
+        known = self._identifiers
+        return known.user_blocked(value) if kind == USER_ID else known.anonymous_blocked(value)
+
+    async def _link(self, tx: Connection, arrivals: Sequence[Arrival]) -> Resolution:
+        cached = self._cache.identities
+        asked = keys(arrivals)
+        known = {key: cached[key] for key in asked if key in cached}
+        unknown = {profile_id(*key) for key in asked if key not in known}
+        if unknown:
+            found = await reading.load_identities(tx, unknown)
+            known |= {(it.workspace, it.kind, it.value): it for it in found}
+        return resolve(arrivals, known, profile_id)
+
+    async def _regroup(
+        self,
+        tx: Connection,
+        arrivals: Sequence[Arrival],
+        resolution: Resolution,
+        asked: Sequence[Said],
+    ) -> Resolved:
+        named: dict[UUID, Key] = {}
+        for it in asked:
+            named |= it.keys
+        linked = {it.row.link.user for it in resolution.writes if it.row.link is not None}
+        written = {it.row.id for it in resolution.writes}
+        around = await rows.load_around(tx, {*named, *linked, *written})
+        known = {it.id: it for it in around.decisions}
+        fresh = each_once(it.decision for it in asked).values()
+        news = [it for it in fresh if it.id not in known or it.place < known[it.id].place]
+        if not news and not any(it.row.decided for it in resolution.writes):
+            return Resolved(arrivals, resolution)
+        regrouped = regroup(resolution, around, news, named)
+        return Resolved(arrivals, regrouped, news)
