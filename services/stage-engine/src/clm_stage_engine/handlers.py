@@ -231,8 +231,10 @@ class TouchpointHandler:
             for each in (it.source, it.target):
                 journal.moved(entries[each], it, emptied=emptied)
         changed: list[Entry] = []
+        parted = {it.source for it in resolution.moved}
         for each, claimed in again.items():
             entry, past = entries[each], pasts[each]
+            entry = replace(entry, parted=True) if each in parted else entry
             fresh = news(past, claimed)
             lifecycle = self._lifecycle(entry)
             if fresh or each in moved or entry.definition != lifecycle.digest:
@@ -269,10 +271,11 @@ class TouchpointHandler:
         stretch: Stretch | None = None,
     ) -> Decided:
         written = {it.row.id for it in resolution.writes}
+        parted = {it.id for it in changed if it.parted}
         relied = {
             row.id: row
             for row in resolution.owners
-            if row.kind == ANONYMOUS_ID and row.id not in written
+            if (row.kind == ANONYMOUS_ID or row.profile_id in parted) and row.id not in written
         }
         return Decided(
             journal=journal,

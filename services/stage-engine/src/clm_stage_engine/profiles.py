@@ -38,6 +38,7 @@ class Entry(Struct, frozen=True, gc=False):
         state: where the fold stands; None where it has no touchpoint (left).
         definition: the digest of the definition that folded it.
         historical: its newest touchpoint was imported from the past.
+        parted: an identity has gone from it, so whose its touchpoints are is checked once more.
     """
 
     id: UUID
@@ -49,6 +50,7 @@ class Entry(Struct, frozen=True, gc=False):
     state: State | None
     definition: str
     historical: bool = False
+    parted: bool = False
 
     def advanced(
         self, state: State | None, touchpoints: int, definition: str, *, historical: bool
@@ -64,6 +66,7 @@ class Entry(Struct, frozen=True, gc=False):
             state,
             definition,
             historical,
+            self.parted,
         )
 
 

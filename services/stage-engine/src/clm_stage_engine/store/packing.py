@@ -80,6 +80,7 @@ PROFILES: Final = (
     "home",
     "touchpoints",
     "historical",
+    "parted",
     "workspace",
     "user_id",
     "stage",
@@ -90,7 +91,7 @@ PROFILES: Final = (
     "state",
     "wake_at",
 )
-_profile: Final = layout(COUNT, ID, INT8, INT4, INT8, BOOL).pack
+_profile: Final = layout(COUNT, ID, INT8, INT4, INT8, BOOL, BOOL).pack
 _instants: Final = layout(INT8, INT8, INT8).pack
 
 IDENTITIES: Final = (
@@ -188,6 +189,8 @@ def profile(entry: Entry, wake: int | None) -> bytes:
         entry.touchpoints,
         1,
         entry.historical,
+        1,
+        entry.parted,
     )
     if state is None:
         stage, instants, packed = NULL, 3 * NULL, NULL

@@ -31,14 +31,14 @@ _OTHERS: Final = f"""
 """  # noqa: S608 - constants
 
 _PROFILES: Final = """
-    SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical
+    SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical, parted
     FROM profile WHERE id = ANY($1::uuid[])
 """
 
 _UPPER: Final = "SELECT id FROM profile WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1"
 
 _STRETCH: Final = """
-    SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical
+    SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical, parted
     FROM profile
     WHERE home = $1 AND workspace = $2 AND id > $3 AND ($4::uuid IS NULL OR id <= $4)
         AND state IS NOT NULL
@@ -46,7 +46,7 @@ _STRETCH: Final = """
 """
 
 _DUE: Final = """
-    SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical
+    SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical, parted
     FROM profile WHERE home = $1 AND wake_at <= $2 ORDER BY wake_at LIMIT $3
 """
 
@@ -152,6 +152,7 @@ def _entry(row: Row) -> Entry:
         None if state is None else unpack(state),
         row["definition"],
         row["historical"],
+        row["parted"],
     )
 
 

@@ -23,7 +23,7 @@ from clm_stage_engine.store.columns import columns
 _STAGE_PROFILES: Final = """
     CREATE TEMPORARY TABLE IF NOT EXISTS profile_next (
         id uuid, version bigint, home integer, touchpoints bigint, historical boolean,
-        workspace text, user_id text, stage text, stage_since timestamptz,
+        parted boolean, workspace text, user_id text, stage text, stage_since timestamptz,
         first_seen timestamptz, last_seen timestamptz, definition text, state bytea,
         wake_at timestamptz
     ) ON COMMIT DELETE ROWS
@@ -37,7 +37,8 @@ _SAVE_PROFILES: Final = f"""
         touchpoints = excluded.touchpoints, stage = excluded.stage,
         stage_since = excluded.stage_since, first_seen = excluded.first_seen,
         last_seen = excluded.last_seen, definition = excluded.definition, state = excluded.state,
-        wake_at = excluded.wake_at, historical = excluded.historical
+        wake_at = excluded.wake_at, historical = excluded.historical,
+        parted = excluded.parted
     WHERE known.version = excluded.version - 1
 """  # noqa: S608 - made of constants
 

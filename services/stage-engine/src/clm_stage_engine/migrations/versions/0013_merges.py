@@ -1,4 +1,4 @@
-"""Decisions about who is one person, and how often an identity has moved."""
+"""Decisions about who is one person, how often an identity has moved, and who lost one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _UP = (
     ALTER TABLE identity ADD COLUMN moves integer NOT NULL DEFAULT 0,
         ADD COLUMN decided integer NOT NULL DEFAULT 0
     """,
+    "ALTER TABLE profile ADD COLUMN parted boolean NOT NULL DEFAULT false",
     "ALTER TABLE identity_moved ADD COLUMN moves integer NOT NULL DEFAULT 0",
     """
     CREATE TABLE decision (
@@ -41,4 +42,5 @@ def downgrade() -> None:
     """Drop them; who was merged stays so until the history is folded by links alone."""
     op.execute("DROP TABLE decision")
     op.execute("ALTER TABLE identity_moved DROP COLUMN moves")
+    op.execute("ALTER TABLE profile DROP COLUMN parted")
     op.execute("ALTER TABLE identity DROP COLUMN moves, DROP COLUMN decided")
