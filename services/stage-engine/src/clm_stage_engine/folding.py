@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.touchpoint import HISTORICAL
-from clm_common.instant import to_rfc3339
+from clm_common.instant import from_rfc3339, to_rfc3339
 from clm_stage_engine.arrivals import Arrival
 from clm_stage_engine.core.explain import record
 from clm_stage_engine.core.facts import Touch
@@ -122,7 +122,7 @@ def refold(
         journal: takes the facts.
     """
     touches = order([*past.touches, *(arrival for arrival, _ in fresh)])
-    until = max(_frontier(entry.state), touches[-1].time if touches else 0)
+    until = max(_frontier(entry.state, past), touches[-1].time if touches else 0)
     begun = beginning(lifecycle, entry.id, past.snapshots, touches)
     step = resume(lifecycle, begun, touches, until)
     for arrival, identity in fresh:
@@ -159,8 +159,11 @@ def expire(lifecycle: Lifecycle, entry: Entry, now: int, journal: Journal) -> En
     return entry.advanced(state, entry.touchpoints, entry.definition, historical=entry.historical)
 
 
-def _frontier(state: State | None) -> int:
-    return 0 if state is None else state.frontier[0]
+def _frontier(state: State | None, past: Past) -> int:
+    """Give the instant up to which was folded; of a lost state what was published tells."""
+    if state is not None:
+        return state.frontier[0]
+    return max((from_rfc3339(it.at) for it in past.timeline.values()), default=0)
 
 
 def _correct(

@@ -24,6 +24,9 @@ firing at once would publish lapses only to retract them.
 ERASED: Final = ""
 """The definition of a profile that was erased: no definition has this digest."""
 
+LOST: Final = "lost"
+"""The definition of a profile that is to be folded again from its history; likewise."""
+
 
 class Entry(Struct, frozen=True, gc=False):
     """A profile at one version.

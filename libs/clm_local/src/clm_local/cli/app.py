@@ -14,6 +14,7 @@ from clm_local.cli.journey_commands import journey
 from clm_local.cli.lifecycle_commands import lifecycle
 from clm_local.cli.plan_commands import plan
 from clm_local.cli.quarantine_commands import quarantine
+from clm_local.cli.replay_commands import replay
 
 app = typer.Typer(
     name="clm",
@@ -33,6 +34,7 @@ app.add_typer(journey, name="journey")
 app.add_typer(lifecycle, name="lifecycle")
 app.add_typer(plan, name="plan")
 app.add_typer(quarantine, name="quarantine")
+app.command()(replay)
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 from clm_local import system, tokens
 from clm_local.child import plain_environment
-from clm_local.cli import connecting, screen
+from clm_local.cli import connecting, programs
 from clm_local.paths import Paths
 from clm_local.state import Run
 
@@ -24,13 +22,9 @@ def republish(to: str, *, workspace: str | None, resume: bool) -> None:
     place, run = connecting.servers()
     chosen = [] if workspace is None else ["--workspace", workspace]
     again = ["--resume"] if resume else []
-    argv = [sys.executable, "-m", PROGRAM, "--to", to, *chosen, *again]
-    try:
-        done = subprocess.run(argv, env=environment(place, run), check=False)  # noqa: S603 - our own
-    except KeyboardInterrupt:
-        screen.fail("Interrupted. Add --resume to go on.", code=130)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    told = environment(place, run)
+    begun = "Interrupted. Add --resume to go on."
+    programs.run(PROGRAM, ["--to", to, *chosen, *again], told, interrupted=begun)
 
 
 def environment(place: Paths, run: Run) -> dict[str, str]:

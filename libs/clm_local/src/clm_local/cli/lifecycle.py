@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from clm_local import paths
 from clm_local.child import plain_environment
-from clm_local.cli import connecting, screen
+from clm_local.cli import connecting, programs
 from clm_local.cli.journey import environment
 
 PROGRAMS = "clm_stage_engine.changing"
@@ -51,11 +49,4 @@ def _checkpoint(file: str, arguments: Sequence[str]) -> Path:
 
 
 def _run(program: str, arguments: Sequence[str], told: Mapping[str, str]) -> None:
-    """Run a program; ends with its exit code if that is not 0."""
-    argv = [sys.executable, "-m", f"{PROGRAMS}.{program}", *arguments]
-    try:
-        done = subprocess.run(argv, env=dict(told), check=False)  # noqa: S603 - our own
-    except KeyboardInterrupt:
-        screen.fail("Interrupted. Run the same command again to go on.", code=130)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    programs.run(f"{PROGRAMS}.{program}", arguments, told)

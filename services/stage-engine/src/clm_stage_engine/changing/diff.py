@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -31,6 +29,7 @@ from clm_common.store.migrations import check
 from clm_stage_engine import definitions
 from clm_stage_engine.changing import files, table
 from clm_stage_engine.changing.comparison import Answer, Comparison, Place, Question
+from clm_stage_engine.changing.progress import Progress, read
 from clm_stage_engine.changing.validate import WRONG
 from clm_stage_engine.channel_file import load_channels, own_channels
 from clm_stage_engine.core.lifecycle import Lifecycle
@@ -41,7 +40,6 @@ from clm_stage_engine.store import SCHEMA, versions
 
 _AWAY: Final = 75
 _INTERRUPTED: Final = 130
-_EVERY: Final = 1.0  # seconds between two reports and two checkpoints
 
 
 class Order(Struct, frozen=True):
@@ -124,57 +122,13 @@ def _begin(order: Order, question: Question) -> Place:
     path = order.checkpoint
     if path is None or order.restart or not path.exists():
         return Place(question, SystemClock().now())
-    try:
-        place = msgspec.json.decode(path.read_bytes(), type=Place)
-    except (OSError, msgspec.DecodeError) as error:
-        message = f"{path} is no checkpoint of a diff ({error}); name another file, or --restart"
-        raise SettingsError("diff.checkpoint", message) from error
+    place = read(path, Place, "diff")
     if place.question != question:
         message = f"{path} is of another question; name another file, or --restart"
         raise SettingsError("diff.checkpoint", message)
     begun = to_rfc3339(place.until)
     sys.stderr.write(f"going on after {place.found.people:,} people, as of {begun}\n")
     return place
-
-
-class Progress:
-    """Says on standard error how far it is, and writes it down, once a second at most."""
-
-    def __init__(self, people_left: int, place: Place, path: Path | None) -> None:
-        """Begin.
-
-        Args:
-            people_left: how many are to be counted.
-            place: how far it is, always.
-            path: where to write that down.
-        """
-        self._left = people_left
-        self._place = place
-        self._path = path
-        self._began = self._last = time.monotonic()
-
-    def __call__(self, counted: int) -> None:
-        """Take note that so many people were counted."""
-        now = time.monotonic()
-        if now - self._last < _EVERY:
-            return
-        self._last = now
-        rate = counted / (now - self._began)
-        seconds = max(self._left - counted, 0) / rate
-        sys.stderr.write(
-            f"{counted:,} of {self._left:,} people, {rate:,.0f} a second, {seconds:,.0f} s to go\n"
-        )
-        sys.stderr.flush()
-        self.write_down()
-
-    def write_down(self) -> None:
-        """Write down how far it is, whole or not at all; only its owner may read it."""
-        if self._path is None:
-            return
-        new = self._path.with_name(f"{self._path.name}.new")
-        new.touch(mode=0o600)
-        new.write_bytes(msgspec.json.encode(self._place))
-        os.replace(new, self._path)  # noqa: PTH105 - the same
 
 
 def _order_of(arguments: Sequence[str] | None) -> Order:

@@ -106,12 +106,12 @@ def _identity(row: Row) -> IdentityRow:
 
 async def load_profiles(tx: Connection, ids: Collection[UUID]) -> list[Entry]:
     """Load profiles by id; unknown ones are absent."""
-    return [_entry(row) for row in await tx.fetch(_PROFILES, list(ids))]
+    return [entry_of(row) for row in await tx.fetch(_PROFILES, list(ids))]
 
 
 async def load_due(tx: Connection, home: int, now: int, limit: int) -> list[Entry]:
     """Load the profiles whose deadlines a partition's owner should fire, the oldest first."""
-    return [_entry(row) for row in await tx.fetch(_DUE, home, to_datetime(now), limit)]
+    return [entry_of(row) for row in await tx.fetch(_DUE, home, to_datetime(now), limit)]
 
 
 async def load_stretch(
@@ -131,7 +131,7 @@ async def load_stretch(
     """
     last = await upper(tx, after, length)
     rows = await tx.fetch(_STRETCH, home, workspace, after, last)
-    return [_entry(row) for row in rows], last
+    return [entry_of(row) for row in rows], last
 
 
 async def upper(tx: Connection, after: UUID, length: int) -> UUID | None:
@@ -140,7 +140,8 @@ async def upper(tx: Connection, after: UUID, length: int) -> UUID | None:
     return found
 
 
-def _entry(row: Row) -> Entry:
+def entry_of(row: Row) -> Entry:
+    """Read a profile's row: id, workspace, version, home, user_id, touchpoints and its fold."""
     state = row["state"]
     return Entry(
         row["id"],
