@@ -123,7 +123,8 @@ def explain(lifecycle: Lifecycle, change: Change) -> Explanation:
     guards: tuple[Guard, ...] = ()
     others: list[Alternative] = []
     taken = False
-    for move, said in lifecycle.told.get(change.source or "", ()):
+    leaving = lifecycle.told.get(change.source or "", ()) if change.kind != "mapped" else ()
+    for move, said in leaving:
         found = _guards(said, moment)
         if not taken and _is(move, change) and move.when.holds(moment):
             taken, guards = True, found
