@@ -23,6 +23,7 @@ from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.changing.comparison import Comparison, Place, Question
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.queries import people
 from clm_stage_engine.store import SCHEMA
 from tests.support.engine import REACH, Engine
@@ -35,7 +36,7 @@ def comparison(now: int) -> Comparison:
     """Hold `reach` with longer windows against `reach`."""
     tried = definitions.parse(_REACH.replace("180d", "90d").replace("120d", "60d"))
     question = Question(tried.digest, REACH.digest, None, 1.0, 3)
-    return Comparison(tried, REACH, Place(question, now))
+    return Comparison(Course.of(tried), Course.of(REACH), Place(question, now))
 
 
 async def measure(url: str) -> None:

@@ -185,3 +185,62 @@ async def test_only_who_may_change_definitions_may_and_only_in_the_own_workspace
     assert (await client.seen("/v1/lifecycles/reach/history", "other"))["versions"] == []
     other = (await client.seen("/v1/lifecycles", "other"))["lifecycles"][0]
     assert other["version"] is None
+
+
+RENAMED = REACH.replace("conversion", "customer").replace("aliases: [development]", "aliases: []")
+
+
+async def test_a_policy_and_a_mapping_say_what_becomes_of_people_in_flight(
+    client: Asking, board: tuple[Database, Board]
+) -> None:
+    await client.made("/v1/lifecycles", {"yaml": RENAMED})
+    path = "/v1/lifecycles/reach/versions/2/publish"
+
+    lacking = await client.send(path, {"policy": "map"})
+    act = await client.made(path, {"policy": "map", "mapping": {"conversion": "customer"}})
+    await board[1].refresh()
+    course = board[1].rules.of["local"].whole.course
+
+    assert (lacking.status_code, lacking.json()["slug"]) == (422, "lifecycle.stage_unmapped")
+    assert "conversion (0 people)" in lacking.json()["detail"]
+    first, second = act["eras"]
+    assert (first["number"], first["policy"], first["at"]) == (1, "re-derive", None)
+    assert (second["number"], second["policy"], second["at"] is None) == (2, "map", False)
+    assert second["stages"]["conversion"] == "customer"
+    assert second["stages"]["loyalty"] == "loyalty"
+    assert [it.lifecycle.version for it in course.eras] == [1, 2]
+    assert (await client.seen("/v1/lifecycles"))["lifecycles"][0]["version"] == 2
+
+
+async def test_a_pinned_version_can_be_published_again_to_take_everybody_over(
+    client: Asking,
+) -> None:
+    await client.made("/v1/lifecycles", {"yaml": CHANGED})
+    path = "/v1/lifecycles/reach/versions/2/publish"
+
+    await client.made(path, {"policy": "pin"})
+    assert await client.refused(path, {"share": 0.1}) == (409, "lifecycle.published")
+    again = await client.made(path, {"policy": "map"})
+    assert await client.refused(path, {"policy": "map"}) == (409, "lifecycle.published")
+    back = await client.made("/v1/lifecycles/reach/rollback", {})
+    whole = await client.made(path, {})
+
+    assert [it["policy"] for it in again["eras"]] == ["re-derive", "pin", "map"]
+    assert [it["policy"] for it in back["eras"]] == ["re-derive", "pin"]
+    assert [(it["number"], it["policy"]) for it in whole["eras"]] == [(2, "re-derive")]
+
+
+@pytest.mark.parametrize(
+    ("body", "slug"),
+    [
+        ({"policy": "map", "mapping": {"conversion": "heaven"}}, "lifecycle.stage_unknown"),
+        ({"policy": "drain", "mapping": {"heaven": "conversion"}}, "lifecycle.stage_unknown"),
+        ({"policy": "pin", "mapping": {"conversion": "loyalty"}}, "lifecycle.mapping_unused"),
+        ({"mapping": {"conversion": "loyalty"}}, "lifecycle.mapping_unused"),
+        ({"policy": "wish"}, "request.invalid"),
+    ],
+)
+async def test_a_mapping_that_cannot_be_is_refused(client: Asking, body: Json, slug: str) -> None:
+    await client.made("/v1/lifecycles", {"yaml": CHANGED})
+
+    assert await client.refused("/v1/lifecycles/reach/versions/2/publish", body) == (422, slug)

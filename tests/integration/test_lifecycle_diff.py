@@ -20,11 +20,12 @@ from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.changing.comparison import Comparison, Place, Question
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.fold import order
 from clm_stage_engine.queries import people
 from clm_stage_engine.queries.people import FIRST, Among
 from clm_stage_engine.store import versions
-from clm_stage_engine.store.versions import Written
+from clm_stage_engine.store.versions import Terms, Written
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
@@ -73,7 +74,7 @@ async def database(url: str) -> AsyncGenerator[Database]:
 def compare(place: Place | None = None, *, workspace: str | None = None) -> Comparison:
     old, new = definitions.parse(OLD), definitions.parse(NEW)
     question = Question(new.digest, old.digest, workspace, 1.0, 2)
-    return Comparison(new, old, place or Place(question, NOW))
+    return Comparison(Course.of(new), Course.of(old), place or Place(question, NOW))
 
 
 def figures(answer: bytes) -> dict[str, Any]:  # Any: JSON
@@ -155,7 +156,7 @@ async def test_a_definition_is_held_against_what_the_workspace_published(
     old, new = (Written(definitions.parse(it).digest, it, "ada", "") for it in (OLD, NEW))
     async with database.transaction() as tx:
         version = await versions.add(tx, "acme", "shop", new, old)
-        await versions.publish(tx, version, None, "ada", "")
+        await versions.publish(tx, version, Terms(NOW), "ada", "")
 
     everybody, _, advice = await run(url, str(file), folder=tmp_path)
     whole, out, told = await run(url, str(file), "--workspace=acme", "--json", folder=tmp_path)

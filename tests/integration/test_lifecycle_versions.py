@@ -13,22 +13,24 @@ import pytest
 from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.contracts.stage_change import StageChange
-from clm_common.instant import HOUR
+from clm_common.instant import DAY, HOUR, to_rfc3339
 from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions, sweeping
 from clm_stage_engine.app import make_board
 from clm_stage_engine.changing.comparison import Answer, Comparison, Place, Question
 from clm_stage_engine.channel_file import shipped
-from clm_stage_engine.core.fold import fold, order, pack
+from clm_stage_engine.core.crossing import follow
+from clm_stage_engine.core.eras import Course, Era, Policy
+from clm_stage_engine.core.fold import order, pack
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.core.sampling import bound
 from clm_stage_engine.governing import Board
 from clm_stage_engine.queries import people
 from clm_stage_engine.queries.people import Among
 from clm_stage_engine.running import choose
-from clm_stage_engine.store import versions
-from clm_stage_engine.store.versions import Act, Version, Written
+from clm_stage_engine.store import eras, versions
+from clm_stage_engine.store.versions import Act, Terms, Version, Written
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
@@ -41,6 +43,7 @@ moves:
   - {from: buyer, to: regular, when: {event: Buy, nth: 3}}
 """
 NEW = OLD.replace("nth: 3", "nth: 2")
+STAYS = {"seen": "seen", "buyer": "buyer", "regular": "regular"}
 PEOPLE = 60
 
 
@@ -63,10 +66,14 @@ class Shop:
         async with self.database.transaction() as tx:
             return await versions.add(tx, "local", "shop", written, self.seed)
 
-    async def publish(self, number: int, share: float | None = None) -> Act:
+    async def publish(
+        self, number: int, share: float | None = None, policy: Policy = "re-derive"
+    ) -> Act:
         async with self.database.transaction() as tx:
             version = await versions.get(tx, "local", "shop", number)
-            act = await versions.publish(tx, version, share, "ada", "")
+            stages = {} if policy in {"re-derive", "pin"} else STAYS
+            terms = Terms(self.engine.clock.now(), share, policy, stages)
+            act = await versions.publish(tx, version, terms, "ada", "")
         await self.board.refresh()
         return act
 
@@ -88,17 +95,24 @@ class Shop:
                 await asyncio.sleep(0.05)
         await engine.settled()
 
-    async def agrees(self, *, of: dict[UUID, Lifecycle] | None = None, by: str = OLD) -> None:
+    async def agrees(
+        self,
+        *,
+        of: dict[UUID, Lifecycle] | None = None,
+        by: str = OLD,
+        course: Course | None = None,
+        until: int = 0,
+    ) -> None:
         """See that rows and river say of everybody what folding their history says."""
         states, published = await self.engine.states(), timelines(self.engine)
         default, count = definitions.parse(by), 0
         async for person in people.people(self.database, Among(None)):
             lifecycle = (of or {}).get(UUID(bytes=person.id.bytes), default)
-            step = fold(lifecycle, order(person.touches), 0)
-            assert step.state is not None
-            assert states[UUID(bytes=person.id.bytes)][2] == pack(step.state)
+            found = follow(course or Course.of(lifecycle), order(person.touches), until)
+            assert found.state is not None
+            assert states[UUID(bytes=person.id.bytes)][2] == pack(found.state)
             assert published[UUID(bytes=person.id.bytes)] == [
-                (it.source, it.target) for it in step.changes
+                (it.source, it.target) for it in found.timeline
             ]
             count += 1
         assert count == len(states)
@@ -123,11 +137,11 @@ def changes(engine: Engine) -> list[StageChange]:
     return [it for it in engine.facts() if isinstance(it, StageChange)]
 
 
-def crowd(first: int = 0, count: int = PEOPLE) -> list[Message]:
+def crowd(first: int = 0, count: int = PEOPLE, began: int = NOW - 50 * HOUR) -> list[Message]:
     """Person number n bought n % 4 times after having been seen."""
     found: list[Message] = []
     for number in range(first, first + count):
-        began, user = NOW - 50 * HOUR, f"u{number}"
+        user = f"u{number}"
         found.append(touchpoint(began, user=user, kind="page"))
         found += [
             touchpoint(began + (1 + at) * HOUR, user=user, event="Buy") for at in range(number % 4)
@@ -140,7 +154,7 @@ async def shop(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Shop]:
     await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    monkeypatch.setattr(versions, "SETTLED", 0.0)
+    monkeypatch.setattr(eras, "SETTLED", 0.0)
     monkeypatch.setattr(sweeping, "LENGTH", 20)  # several stretches
     made = Shop(database_url, tmp_path / "lifecycles")
     async with made.database, made.engine:
@@ -152,7 +166,8 @@ async def shop(
 async def foretold(shop: Shop) -> Answer:
     old, new = definitions.parse(OLD), definitions.parse(NEW)
     question = Question(new.digest, old.digest, None, 1.0, 3)
-    return await Comparison(new, old, Place(question, NOW)).run(shop.database, lambda _: None)
+    comparison = Comparison(Course.of(new), Course.of(old), Place(question, NOW))
+    return await comparison.run(shop.database, lambda _: None)
 
 
 async def test_a_publication_folds_everybody_again_and_publishes_what_the_diff_foretold(
@@ -267,3 +282,90 @@ async def test_a_version_of_one_workspace_decides_about_no_other(shop: Shop) -> 
 
     (other,) = {it.profile_id for it in changes(shop.engine) if it.workspace == "b"}
     assert timelines(shop.engine)[other] == before[other] == [(None, "seen"), ("seen", "buyer")]
+
+
+LAPSING = (
+    NEW.replace("nth: 2", "nth: 4") + "  - {from: buyer, to: seen, when: {silent: 3d, of: Buy}}\n"
+)
+"""By it, nobody of the crowd is regular, and who bought and then was quiet is only seen."""
+
+
+def course(policy: Policy, since: int = NOW) -> Course:
+    stages = STAYS if policy in {"map", "drain"} else {}
+    eras = Era(definitions.parse(OLD)), Era(definitions.parse(LAPSING), since, policy, stages)
+    return Course(eras)
+
+
+async def stages_of(shop: Shop) -> Counter[object]:
+    return Counter(stage for stage, _, _ in (await shop.engine.states()).values())
+
+
+@pytest.mark.parametrize("policy", ["map", "pin", "drain"])
+async def test_whatever_the_policy_says_of_people_in_flight_late_and_new_touchpoints_keep_to(
+    shop: Shop, policy: Policy
+) -> None:
+    before = timelines(shop.engine)
+    version = await shop.draft(LAPSING)
+    assert await stages_of(shop) == {"seen": 15, "buyer": 30, "regular": 15}
+
+    await shop.swept(await shop.publish(version.number, policy=policy))
+
+    assert timelines(shop.engine) == before
+    await shop.agrees(course=course(policy))
+    shop.engine.clock.set(NOW + DAY)
+    late = [touchpoint(NOW - 60 * HOUR, user=f"u{n}", event="Buy") for n in range(0, PEOPLE, 6)]
+    new = [touchpoint(NOW + HOUR, user=f"u{n}", event="Buy") for n in range(0, PEOPLE, 4)]
+    for message in [*late, *new, *crowd(PEOPLE, 8, began=NOW + 2 * HOUR)]:
+        await shop.engine.send(message)
+    await shop.engine.settled()
+    await shop.agrees(course=course(policy), until=NOW + DAY)
+    shop.engine.clock.set(NOW + 10 * DAY)
+    await shop.engine.settled()
+    await shop.agrees(course=course(policy), until=NOW + 10 * DAY)
+
+
+async def test_who_is_mapped_keeps_the_past_and_lapses_by_the_new_version(shop: Shop) -> None:
+    version = await shop.draft(LAPSING)
+    known = {(it.id, it.version) for it in changes(shop.engine)}
+
+    await shop.swept(await shop.publish(version.number, policy="map"))
+    shop.engine.clock.set(NOW + 3 * DAY)
+    await shop.engine.settled()
+
+    published = [it for it in changes(shop.engine) if (it.id, it.version) not in known]
+    assert {(it.source, it.target, it.retracted) for it in published} == {("buyer", "seen", False)}
+    assert {it.lifecycle_version for it in published} == {2}
+    assert min(it.at for it in published) >= to_rfc3339(NOW)
+    assert await stages_of(shop) == {"seen": 45, "regular": 15}
+
+
+async def test_a_pinned_crowd_is_not_folded_again_and_goes_over_when_it_is_mapped(
+    shop: Shop,
+) -> None:
+    version = await shop.draft(LAPSING)
+    pinned = await shop.publish(version.number, policy="pin")
+    await shop.swept(pinned)
+    ask = "SELECT sum(folded)::int AS n FROM lifecycle_sweep WHERE publication = $1"
+    untouched = (await shop.engine.fetch(ask, pinned.id))[0]["n"]
+    shop.engine.clock.set(NOW + 3 * DAY)
+    await shop.engine.settled()
+    kept = await stages_of(shop)
+
+    await shop.swept(await shop.publish(version.number, policy="map"))
+
+    assert untouched == 0
+    assert kept == {"seen": 15, "buyer": 30, "regular": 15}
+    assert await stages_of(shop) == {"seen": 45, "regular": 15}
+
+
+async def test_a_rollback_of_a_mapping_gives_every_timeline_back_as_it_was(shop: Shop) -> None:
+    before = await shop.engine.states(), timelines(shop.engine)
+    version = await shop.draft(LAPSING)
+    await shop.swept(await shop.publish(version.number, policy="map"))
+    shop.engine.clock.set(NOW + 3 * DAY)
+    await shop.engine.settled()
+    assert timelines(shop.engine) != before[1]
+
+    await shop.swept(await shop.roll_back())
+
+    assert (await shop.engine.states(), timelines(shop.engine)) == before

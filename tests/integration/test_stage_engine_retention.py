@@ -22,6 +22,7 @@ from clm_stage_engine.arrivals import Arrival, arrive
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.changing.comparison import Comparison, Place, Question
 from clm_stage_engine.core import months
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.fold import fold, order, pack
 from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.cursor import Page
@@ -311,8 +312,9 @@ async def test_an_erased_person_leaves_no_snapshot(engine: Engine) -> None:
 async def test_the_diff_of_a_definition_begins_at_snapshots_too(engine: Engine) -> None:
     other = definitions.load()["awareness-5"]
     question = Question(other.digest, engine.lifecycle.digest, None, 1.0, 1)
-    comparison = Comparison(other, engine.lifecycle, Place(question, LATER))
-    again = Comparison(engine.lifecycle, engine.lifecycle, Place(question, LATER))
+    running = Course.of(engine.lifecycle)
+    comparison = Comparison(Course.of(other), running, Place(question, LATER))
+    again = Comparison(running, running, Place(question, LATER))
     await engine.send(*crowd())
     await engine.settled()
     await fold_away(engine)

@@ -23,6 +23,7 @@ from clm_common.store.offsets import Claim, Leases
 from clm_stage_engine import definitions, identity_file, store
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.core.channel import Channels
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.erased import Erased
@@ -65,7 +66,11 @@ class Engine:
         self.database = Database(url, schema=store.SCHEMA, name=owner)
         self.producer = MemoryProducer(broker)
         self.months = Months(self.database, self.clock)
-        board = lifecycle if isinstance(lifecycle, Board) else Board(Running(lifecycle, VIEW))
+        board = (
+            lifecycle
+            if isinstance(lifecycle, Board)
+            else Board(Running(Course.of(lifecycle), VIEW))
+        )
         self.board = board
         self.lifecycle = board.rules.default.lifecycle
         self.channels = channels or shipped()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import assume
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from clm_common.instant import DAY
 from clm_stage_engine.channel_file import shipped
+from clm_stage_engine.core.eras import Course, Era, Policy
 from clm_stage_engine.core.fold import Touch
 from clm_stage_engine.core.lifecycle import Draft, Lifecycle, build
 from clm_stage_engine.core.soundness import check
@@ -266,3 +268,22 @@ def _person(drawn: list[_Drawn], stride: int) -> list[Touch]:
 def half_days() -> st.SearchStrategy[int]:
     """Give instants on the grid, up to the end."""
     return st.integers(0, END * 2).map(lambda it: START + it * DAY // 2)
+
+
+@st.composite
+def courses(draw: st.DrawFn, versions: Sequence[Lifecycle]) -> Course:
+    """Make a course of these versions; eras begin on the grid of half days."""
+    first, *others = draw(st.permutations([*versions, versions[0]]))
+    grid = st.integers(0, 40).map(lambda it: START + it * DAY // 2)
+    instants = draw(st.lists(grid, max_size=3, unique=True).map(sorted))
+    policies: st.SearchStrategy[Policy] = st.sampled_from(["map", "pin", "drain"])
+    eras = [Era(first)]
+    for since, lifecycle in zip(instants, others, strict=False):
+        old = [stage.key for era in eras for stage in era.lifecycle.stages]
+        stages = draw(st.fixed_dictionaries(dict.fromkeys(old, _any_stage(lifecycle))))
+        eras.append(Era(lifecycle, since, draw(policies), stages))
+    return Course(tuple(eras))
+
+
+def _any_stage(lifecycle: Lifecycle) -> st.SearchStrategy[str]:
+    return st.sampled_from([it.key for it in lifecycle.stages])

@@ -22,7 +22,8 @@ class StageChange:
         at: when it happened, in event time, RFC 3339; a lapse after 60 days is stamped at day
             60.
         source: the stage that was left; null where the profile first appeared.
-        cause: the touchpoint that caused it, `source/message id`; null for a deadline.
+        cause: the touchpoint that caused it, `source/message id`; null for a deadline, and for
+            a publication that gave the stage another name (then `move` is `mapped`).
         user_id: the customer as the company's systems know them, when known.
         retracted: true takes the change with this id back.
         historical: it follows from what was imported from the past; nobody should be written to

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clm_stage_engine import definitions
 from clm_stage_engine.core.crossing import Outcome, follow
 from clm_stage_engine.core.eras import Course, Era, Policy, table
 from clm_stage_engine.core.explain import explain
 from clm_stage_engine.core.facts import Touch
-from clm_stage_engine.core.fold import fold, order
-from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.core.fold import Change, fold, order
+from clm_stage_engine.core.letting_go import let_go
+from clm_stage_engine.core.lifecycle import Draft, Lifecycle
+from clm_stage_engine.core.snapshot import Line, pack, unpack
+from clm_stage_engine.core.starting import AT_FIRST, start
+from tests.support.lifecycles import END, courses, drafts, half_days, people
 from tests.support.timelines import day, touch
+
+OWN = UUID(int=7)
 
 OLD = definitions.parse("""
 key: shop
@@ -205,3 +214,48 @@ def test_what_is_said_of_a_stage_goes_before_its_own_name() -> None:
         "buyer": "regular",
         "fan": "buyer",
     }
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(st.lists(drafts(), min_size=2, max_size=3), people(fewest=4), half_days(), st.data())
+def test_who_goes_over_to_no_other_definition_after_a_snapshot_goes_on_from_it_exactly(
+    written: list[tuple[Draft, Lifecycle]], touches: list[Touch], at: int, data: st.DataObject
+) -> None:
+    course = data.draw(courses([it for _, it in written]))
+    ordered = order(touches)
+    at = max(at, ordered[0].time + 1)
+    older = [it for it in ordered if it.time < at]
+    cut = let_go(course, AT_FIRST, older, frozenset(), at)
+    assert cut is not None
+    begun = start(course, OWN, {OWN: unpack(pack(cut))}, ordered)
+
+    found = follow(course, ordered, day(END), begun)
+
+    timeline: list[Change | Line] = [*begun.beginning.lines, *found.timeline]
+    truth = follow(course, ordered, day(END))
+    assert found.state is not None
+    assert found.state.stage == timeline[-1].target
+    assert found.state.stage in found.lifecycle.nodes
+    assert [it.at for it in timeline] == sorted(it.at for it in timeline)
+    if cut.definition == truth.digest:
+        assert (found.state, found.digest) == (truth.state, truth.digest)
+        assert entered(timeline) == entered(truth.timeline)
+
+
+def entered(changes: Sequence[Change | Line]) -> list[tuple[int, str | None, str, str | None]]:
+    return [(it.at, it.source, it.target, it.cause) for it in changes]
+
+
+def test_who_goes_over_after_a_snapshot_takes_along_what_was_remembered() -> None:
+    bought = [touch("Buy", at) for at in (1, 2, 25)]
+    new = course("map")
+    cut = let_go(new, AT_FIRST, bought[:2], frozenset(), day(10))
+    assert cut is not None
+
+    found = follow(new, bought, day(26), start(new, OWN, {OWN: cut}, bought[2:]))
+
+    assert told(found) == [(25, "regular")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from clm_local.service import Service
 
@@ -21,6 +22,15 @@ class Version(Struct, frozen=True):
     created_at: datetime
 
 
+class Era(Struct, frozen=True):
+    """From when on a version decides, and what became of the people in flight."""
+
+    number: int
+    policy: str
+    at: datetime | None
+    stages: dict[str, str]
+
+
 class Publication(Struct, frozen=True):
     """An act by which a version came to decide."""
 
@@ -32,6 +42,21 @@ class Publication(Struct, frozen=True):
     author: str
     note: str
     at: datetime
+    eras: list[Era]
+
+    @property
+    def policy(self) -> str:
+        """What became of the people in flight."""
+        return self.eras[-1].policy
+
+
+class Terms(Struct, frozen=True):
+    """How a version is published."""
+
+    share: float | None
+    policy: str
+    mapping: dict[str, str]
+    note: str
 
 
 class History(Struct, frozen=True):
@@ -73,10 +98,10 @@ class Lifecycles(Service):
         """Keep a definition as the next version."""
         return self.ask("POST", "/v1/lifecycles", Version, body={"yaml": yaml, "note": note})
 
-    def publish(self, key: str, number: int, share: float | None, note: str) -> Publication:
+    def publish(self, key: str, number: int, terms: Terms) -> Publication:
         """Let a version decide."""
         path = f"/v1/lifecycles/{key}/versions/{number}/publish"
-        return self.ask("POST", path, Publication, body={"share": share, "note": note})
+        return self.ask("POST", path, Publication, body=asdict(terms))
 
     def roll_back(self, key: str, note: str) -> Publication:
         """Go back."""

@@ -39,9 +39,9 @@ from clm_stage_engine.outbox import Facts
 from clm_stage_engine.receipts import Receipts
 from clm_stage_engine.running import Running, choose, published
 from clm_stage_engine.settings import Settings
-from clm_stage_engine.store import SCHEMA, versions
+from clm_stage_engine.store import SCHEMA, eras
+from clm_stage_engine.store.eras import Deciding
 from clm_stage_engine.store.months import Months
-from clm_stage_engine.store.versions import Deciding
 
 TOPICS: Final = (
     TOUCHPOINTS,
@@ -110,7 +110,7 @@ def make_board(database: Database, running: Running, channels: Channels) -> Boar
 
     async def read() -> Sequence[Deciding]:
         async with database.connection() as db:
-            return await versions.deciding(db, running.lifecycle.key)
+            return await eras.deciding(db, running.lifecycle.key)
 
     return Board(running, read, lambda text, number: published(text, number, channels))
 

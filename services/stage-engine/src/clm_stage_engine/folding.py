@@ -17,11 +17,14 @@ from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.touchpoint import HISTORICAL
 from clm_common.instant import from_rfc3339, to_rfc3339
 from clm_stage_engine.arrivals import Arrival
+from clm_stage_engine.core.crossing import follow
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.explain import record
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import Change, State, advance, is_late, lapse, order
 from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.core.snapshot import Line, Snapshot, beginning, follows, resume
+from clm_stage_engine.core.snapshot import Line, Snapshot, follows
+from clm_stage_engine.core.starting import start
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store.ids import change_id
@@ -53,15 +56,40 @@ class Past(Struct, frozen=True):
         return not (self.touches or self.snapshots)
 
 
-def is_plain(lifecycle: Lifecycle, entry: Entry, claimed: Sequence[Claimed]) -> bool:
-    """Tell whether touchpoints, sorted, can be folded on top of a profile's state.
+def plain(course: Course, entry: Entry, claimed: Sequence[Claimed]) -> Lifecycle | None:
+    """Give the definition by which touchpoints, sorted, can be folded on top of a profile's state.
 
+    None where the profile must be folded again.
     Only the first needs comparing with the frontier; a repeat inside the batch follows itself.
     """
-    if entry.definition != lifecycle.digest and entry.version:
-        return False
     state = entry.state
-    return state is None or not is_late(state, claimed[0][0])
+    if state is not None and is_late(state, claimed[0][0]):
+        return None
+    only = course.only
+    if only is not None:
+        return only if entry.definition == only.digest or not entry.version else None
+    return _plain_in_turn(course, entry, claimed)
+
+
+def _plain_in_turn(course: Course, entry: Entry, claimed: Sequence[Claimed]) -> Lifecycle | None:
+    """Do the same where several definitions decide: whoever goes over is folded again."""
+    if entry.state is None:
+        return course.lifecycle if claimed[0][0].time >= course.eras[-1].since else None
+    place = course.place(entry.definition, entry.state)
+    if place is None or (place.drains and _moves(place.lifecycle, entry.state, claimed)):
+        return None
+    return place.lifecycle
+
+
+def _moves(lifecycle: Lifecycle, state: State, claimed: Sequence[Claimed]) -> bool:
+    """Tell whether touchpoints change somebody's stage."""
+    for arrival, _ in claimed:
+        if not is_late(state, arrival):
+            step = advance(lifecycle, state, arrival)
+            if step.changes:
+                return True
+            state = step.state
+    return False
 
 
 def in_order(claimed: list[Claimed]) -> list[Claimed]:
@@ -94,7 +122,8 @@ def advance_all(
             fact = stage_change(lifecycle, entry, change, historical=follows)
             journal.change(fact, record(lifecycle, change))
         historical = imported
-    return entry.advanced(state, count, lifecycle.digest, historical=historical)
+    folded = entry.definition if entry.version else lifecycle.digest
+    return entry.advanced(state, count, folded, historical=historical)
 
 
 def news(past: Past, claimed: Iterable[Claimed]) -> list[Claimed]:
@@ -110,35 +139,43 @@ def news(past: Past, claimed: Iterable[Claimed]) -> list[Claimed]:
 
 
 def refold(
-    lifecycle: Lifecycle, entry: Entry, past: Past, fresh: Sequence[Claimed], journal: Journal
+    course: Course,
+    entry: Entry,
+    past: Past,
+    fresh: Sequence[Claimed],
+    journal: Journal,
+    *,
+    now: int = 0,
 ) -> Entry:
     """Fold a profile again from its past and what is new, and correct its timeline.
 
     Args:
-        lifecycle: the definition.
+        course: the definitions, in turn.
         entry: the profile as it stands.
         past: everything stored that is its own now, moved identities included.
         fresh: what `news` gives of the touchpoints that arrived.
         journal: takes the facts.
+        now: deadlines due by then (µs) fire, too; by default those that fired before.
     """
     touches = order([*past.touches, *(arrival for arrival, _ in fresh)])
-    until = max(_frontier(entry.state, past), touches[-1].time if touches else 0)
-    begun = beginning(lifecycle, entry.id, past.snapshots, touches)
-    step = resume(lifecycle, begun, touches, until)
+    reached = _frontier(entry.state, past)
+    until = max(now, course.settled, reached, touches[-1].time if touches else 0)
+    began = start(course, entry.id, past.snapshots, touches)
+    begun, found = began.beginning, follow(course, touches, until, began)
     for arrival, identity in fresh:
         journal.touchpoint(arrival, identity, entry)
     imported = past.imported | {it.message_id for it, _ in fresh if HISTORICAL in it.marks}
     right: list[tuple[StageChange, bytes | None]] = [
-        (_restated(lifecycle, entry, it), None) for it in begun.lines
+        (_restated(course.lifecycle, entry, it), None) for it in begun.lines
     ]
-    for it in step.changes:
-        historical = follows(it, touches, imported, begun)
-        fact = stage_change(lifecycle, entry, it, historical=historical)
-        right.append((fact, record(lifecycle, it)))
+    for it, told in zip(found.changes, found.timeline, strict=True):
+        historical = follows(told, touches, imported, begun)
+        fact = stage_change(it.lifecycle, entry, told, historical=historical)
+        right.append((fact, record(it.lifecycle, it.change)))
     _correct(right, past, journal, version=entry.version + 1)
     last = touches[-1].message_id in imported if touches else begun.historical
     count = begun.touchpoints + len(touches)
-    return entry.advanced(step.state, count, lifecycle.digest, historical=last)
+    return entry.advanced(found.state, count, found.digest, historical=last)
 
 
 def _restated(lifecycle: Lifecycle, entry: Entry, line: Line) -> StageChange:

@@ -14,13 +14,15 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from clm_common.errors import DefinitionError, Rejected, Unavailable
 from clm_common.runtime.freshness import Reading, keep_fresh
+from clm_stage_engine.core.eras import Course, Era
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.core.sampling import bound
 from clm_stage_engine.running import Running
-from clm_stage_engine.store.versions import Deciding
+from clm_stage_engine.store.eras import Deciding
 
 REFRESH: Final = 1.0
 """Seconds between two readings."""
@@ -64,10 +66,10 @@ class Rules(Struct, frozen=True):
     default: Running
     of: Mapping[str, Rule]
 
-    def lifecycle(self, workspace: str, profile: UUID) -> Lifecycle:
-        """Give the definition that decides about somebody."""
+    def course(self, workspace: str, profile: UUID) -> Course:
+        """Give the definitions that decide about somebody, in turn."""
         rule = self.of.get(workspace) if self.of else None
-        return self.default.lifecycle if rule is None else rule.running(profile).lifecycle
+        return self.default.course if rule is None else rule.running(profile).course
 
     def running(self, workspace: str) -> Running:
         """Give what decides about a workspace's people, but for those of a canary."""
@@ -77,6 +79,10 @@ class Rules(Struct, frozen=True):
 
 Read = Callable[[], Awaitable[Sequence[Deciding]]]
 Compile = Callable[[str, int], Running]
+
+
+_Name = tuple[str, int, str]
+"""A version: its workspace, number and text."""
 
 
 class Board:
@@ -96,7 +102,7 @@ class Board:
         self.rules = Rules(default, {})
         self._read = read
         self._compile = compile_
-        self._compiled: dict[tuple[str, int, str], Running] = {}
+        self._numbered: dict[_Name, Running] = {}
 
     def compile(self, text: str) -> Lifecycle:
         """Read a definition's text as a version's is read.
@@ -119,34 +125,46 @@ class Board:
         if self._read is None or self._compile is None:
             return
         rows = await self._read()
-        compiled: dict[tuple[str, int, str], Running] = {}
-        for row in rows:
-            name = row.workspace, row.number, row.yaml
-            compiled[name] = self._compiled.get(name) or self._compile(row.yaml, row.number)
-        found = {
-            row.workspace: Rule(
-                row.publication,
-                compiled[row.workspace, row.number, row.yaml],
-                None,
-                bound(0.0),
-                row.settled,
-            )
+        self._numbered = {
+            name: self._numbered.get(name) or self._compile(name[2], name[1])
             for row in rows
-            if row.share is None
+            for name in _names(row)
         }
+        found: dict[str, Rule] = {}
         for row in rows:
-            if row.share is not None:
-                whole = found[row.workspace]
-                canary = compiled[row.workspace, row.number, row.yaml]
-                found[row.workspace] = Rule(
-                    whole.publication, whole.whole, canary, bound(row.share), whole.settled
-                )
+            running = self.assemble(row)
+            if row.share is None:
+                found[row.workspace] = Rule(row.publication, running, None, bound(0.0), row.settled)
+            else:
+                rule = found[row.workspace]
+                found[row.workspace] = replace(rule, canary=running, bound=bound(row.share))
         if found != self.rules.of:
             self.rules = Rules(self.rules.default, found)
-        self._compiled = compiled
+
+    def assemble(self, row: Deciding) -> Running:
+        """Put together the versions that decide in turn.
+
+        Raises:
+            DefinitionError: one cannot be right by this release.
+            Rejected: nothing can be published here.
+        """
+        if self._compile is None:
+            raise Rejected(409, "lifecycle.fixed", "this process takes no versions")
+        running = [
+            self._numbered.get(name) or self._compile(name[2], name[1]) for name in _names(row)
+        ]
+        eras = [
+            Era(of.lifecycle, it.since, it.policy, it.stages)
+            for of, it in zip(running, row.eras, strict=True)
+        ]
+        return Running(Course(tuple(eras)), running[-1].view)
 
     async def stay_fresh(self, stop: asyncio.Event) -> None:
         """Read them again and again until told to stop; a store that is away is waited for."""
         tolerated = (Unavailable, DefinitionError)
         how = Reading(REFRESH, PATIENCE, "lifecycles.kept", "lifecycles.back", tolerated)
         await keep_fresh(self.refresh, how, stop)
+
+
+def _names(row: Deciding) -> list[_Name]:
+    return [(row.workspace, it.number, row.texts[it.number]) for it in row.eras]

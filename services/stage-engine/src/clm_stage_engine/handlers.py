@@ -26,13 +26,14 @@ from clm_common.store.offsets import Claim
 from clm_stage_engine.batch import Decided
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.channel import Channels
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.core.identity import Resolution
 from clm_stage_engine.core.keeping import Keeping
-from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.erasing import Erasing
-from clm_stage_engine.folding import Claimed, advance_all, expire, is_plain, news, refold
+from clm_stage_engine.firing import fire
+from clm_stage_engine.folding import Claimed, advance_all, news, plain, refold
 from clm_stage_engine.forgetting import Forgetting
 from clm_stage_engine.gathering import by_profile, load_pasts, named, once, take_in
 from clm_stage_engine.governing import Board
@@ -154,17 +155,10 @@ class TouchpointHandler:
         if not due and stretch is None:
             return None
         journal = self._journal()
-        outdated = [it for it in due if it.definition != self._lifecycle(it).digest]
-        outdated += [] if stretch is None else stretch.outdated
-        pasts = await load_pasts(tx, [it.id for it in outdated], [])
-        again = [refold(self._lifecycle(it), it, pasts[it.id], (), journal) for it in outdated]
-        fired = [
-            expire(lifecycle, it, now, journal)
-            for it in due
-            if it.definition == (lifecycle := self._lifecycle(it)).digest
-        ]
+        stale = [] if stretch is None else stretch.outdated
+        changed = await fire(tx, self._rules, due, stale, journal, now)
         nobody = Resolution([], [], [])
-        return self._decided(journal, [*again, *fired], nobody, [], stretch=stretch)
+        return self._decided(journal, changed, nobody, [], stretch=stretch)
 
     def forget(self) -> None:
         """Drop what is in memory."""
@@ -183,9 +177,9 @@ class TouchpointHandler:
     def _journal(self) -> Journal:
         return Journal(self._claim.partition, self._claim.next_seq, self._channels)
 
-    def _lifecycle(self, entry: Entry) -> Lifecycle:
-        """Give the definition that decides about somebody, by the rules of this batch."""
-        return self._rules.lifecycle(entry.workspace, entry.id)
+    def _course(self, entry: Entry) -> Course:
+        """Give the definitions that decide about somebody, by the rules of this batch."""
+        return self._rules.course(entry.workspace, entry.id)
 
     def _still_relaying(self) -> None:
         """Raise what ended the relay, if something did."""
@@ -206,8 +200,8 @@ class TouchpointHandler:
         again: dict[UUID, list[Claimed]] = {each: mine.get(each, []) for each in moved}
         for each, claimed in mine.items():
             entry = entries[each]
-            lifecycle = self._lifecycle(entry)
-            if each in moved or not is_plain(lifecycle, entry, claimed):
+            lifecycle = plain(self._course(entry), entry, claimed)
+            if each in moved or lifecycle is None:
                 again[each] = claimed
             else:
                 changed.append(advance_all(lifecycle, entry, claimed, journal))
@@ -236,9 +230,9 @@ class TouchpointHandler:
             entry, past = entries[each], pasts[each]
             entry = replace(entry, parted=True) if each in parted else entry
             fresh = news(past, claimed)
-            lifecycle = self._lifecycle(entry)
-            if fresh or each in moved or entry.definition != lifecycle.digest:
-                changed.append(refold(lifecycle, entry, past, fresh, journal))
+            course = self._course(entry)
+            if fresh or each in moved or course.place(entry.definition, entry.state) is None:
+                changed.append(refold(course, entry, past, fresh, journal))
         return changed
 
     async def _load(
@@ -256,7 +250,7 @@ class TouchpointHandler:
         for each in missing:
             if each not in found or each in erased:
                 row = new.get(each) or next(it for it in resolution.owners if it.id == each)
-                digest = self._rules.lifecycle(row.workspace, row.id).digest
+                digest = self._rules.course(row.workspace, row.id).lifecycle.digest
                 born = newborn(row, self._partitions, digest)
                 found[each] = replace(born, version=found[each].version) if each in found else born
         return found

@@ -24,8 +24,10 @@ from clm_common.runtime.handler import Connection, Refusal
 from clm_common.runtime.relay import Relay
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.facts import Touch
+from clm_stage_engine.core.letting_go import let_go
 from clm_stage_engine.core.memories import NEVER
-from clm_stage_engine.core.snapshot import Snapshot, beginning, take
+from clm_stage_engine.core.snapshot import Snapshot
+from clm_stage_engine.core.starting import start
 from clm_stage_engine.governing import Rules
 from clm_stage_engine.profiles import Entry, wakes
 from clm_stage_engine.store import floors, reading, snapshots, writing
@@ -205,9 +207,9 @@ class Retention:
                 own[each][identity] = known[identity]
         made: dict[UUID, Snapshot] = {}
         for each, entry in entries.items():
-            lifecycle = rules.lifecycle(entry.workspace, each)
-            begun = beginning(lifecycle, each, own[each], touches[each])
-            snapshot = take(lifecycle, begun, touches[each], imported, reached.since)
+            course = rules.course(entry.workspace, each)
+            begun = start(course, each, own[each], touches[each])
+            snapshot = let_go(course, begun, touches[each], imported, reached.since)
             if snapshot is not None:
                 made[each] = snapshot
         following = {each: _unchanged(entries[each]) for each in made}

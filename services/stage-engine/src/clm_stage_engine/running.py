@@ -13,16 +13,22 @@ from clm_common.errors import DefinitionError
 from clm_stage_engine import views
 from clm_stage_engine.channel_file import load_channels, own_channels
 from clm_stage_engine.core.channel import Channels
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.definitions import compiled
 from clm_stage_engine.lifecycle_file import LifecycleFile
 
 
 class Running(Struct, frozen=True):
-    """A lifecycle that runs, compiled and as people read it."""
+    """What decides, and its newest definition as people read it."""
 
-    lifecycle: Lifecycle
+    course: Course
     view: views.Lifecycle
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """The newest definition."""
+        return self.course.lifecycle
 
 
 def choose(folders: Sequence[Path], key: str) -> Running:
@@ -45,7 +51,9 @@ def choose(folders: Sequence[Path], key: str) -> Running:
             f"choose one of {', '.join(sorted(every))}",
         )
     entry = known[key]
-    return Running(every[key], _view(every[key], entry, Path(entry.file).read_text("utf-8")))
+    return Running(
+        Course.of(every[key]), _view(every[key], entry, Path(entry.file).read_text("utf-8"))
+    )
 
 
 def published(text: str, number: int, channels: Channels) -> Running:
@@ -62,7 +70,7 @@ def published(text: str, number: int, channels: Channels) -> Running:
     entry = catalog.read(text, f"version {number}", LifecycleFile)
     lifecycle = compiled(entry, channels)
     numbered = replace(lifecycle, version=number)
-    return Running(numbered, _view(numbered, entry, text))
+    return Running(Course.of(numbered), _view(numbered, entry, text))
 
 
 def _view(lifecycle: Lifecycle, entry: catalog.Entry[LifecycleFile], text: str) -> views.Lifecycle:

@@ -2,7 +2,7 @@
 
 The owner of a partition goes through the people whose deadlines it watches, in the order of their
 ids, between the batches of live traffic; how far it is stands in the rows and is written in the
-transaction of the stretch. Whoever was folded by the right definition already is passed over.
+transaction of the stretch. Whoever was folded by what decides about them already is passed over.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Sweeper:
         outdated: list[Entry] = []
         touchpoints = 0
         for entry in everybody:
-            lifecycle = rule.running(entry.id).lifecycle
-            if entry.definition in {lifecycle.digest, ERASED} or entry.id in but:
+            stands = rule.running(entry.id).course.place(entry.definition, entry.state)
+            if stands is not None or entry.definition == ERASED or entry.id in but:
                 continue
             touchpoints += entry.touchpoints
             if outdated and touchpoints > MOST:

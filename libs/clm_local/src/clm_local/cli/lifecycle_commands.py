@@ -12,6 +12,16 @@ lifecycle = typer.Typer(
 )
 
 File = Annotated[str, typer.Argument(help="The definition, YAML; - reads stdin.")]
+Policy = Annotated[
+    str,
+    typer.Option("--policy", help="For people in flight: re-derive, map, pin or drain."),
+]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="OLD=NEW", help="For map and drain: the new stage of an old one."
+    ),
+]
 
 
 @lifecycle.command("validate")
@@ -48,6 +58,8 @@ def lifecycle_diff(  # noqa: PLR0913 - the options of one command
     examples: Annotated[
         int, typer.Option("--examples", min=0, max=100, help="People shown of each kind.")
     ] = 3,
+    policy: Policy = "re-derive",
+    mapping: Mapping = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget how far an earlier run came.")
@@ -61,6 +73,7 @@ def lifecycle_diff(  # noqa: PLR0913 - the options of one command
 
     chosen = {"--against": against, "--workspace": workspace, "--sample": sample}
     options = [f"{name}={it}" for name, it in chosen.items() if it is not None]
+    options += [f"--policy={policy}", *(f"--map={it}" for it in mapping or ())]
     flags = ["--json"] if json else []
     command.diff(file, [*options, f"--examples={examples}", *flags], restart=restart)
 
@@ -110,13 +123,34 @@ def lifecycle_publish(
         float | None,
         typer.Option("--share", help="A canary: 0.1 decides about a tenth of the people."),
     ] = None,
+    policy: Policy = "re-derive",
+    mapping: Mapping = None,
     note: Note = "",
     no_wait: NoWait = False,
 ) -> None:
-    """Let a definition decide, from now on and about the past; see `clm lifecycle diff` first."""
-    from clm_local.cli import lifecycle_versions as command
+    """Let a definition decide; see `clm lifecycle diff` with the same policy first.
 
-    command.publish(file, share=share, note=note, wait=not no_wait)
+    What becomes of people in flight the policy says. re-derive: their whole timeline is what the
+    definition makes of their history. map: they keep their stage, and it decides from now on.
+    pin: they stay with their version. drain: they stay until their next change of stage.
+    """
+    from clm_local.cli import lifecycle_versions as command
+    from clm_local.lifecycles import Terms
+
+    terms = Terms(share, policy, lifecycle_mapping(mapping), note)
+    command.publish(file, terms, wait=not no_wait)
+
+
+def lifecycle_mapping(pairs: list[str] | None) -> dict[str, str]:
+    """Read `OLD=NEW` options."""
+    found: dict[str, str] = {}
+    for it in pairs or ():
+        old, equals, new = it.partition("=")
+        if not (old and equals and new):
+            message = f"{it}: write OLD=NEW, an old stage and the new one"
+            raise typer.BadParameter(message, param_hint="--map")
+        found[old] = new
+    return found
 
 
 @lifecycle.command("rollback")

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from clm_local.cli import connecting, screen
 from clm_local.errors import LocalError
-from clm_local.lifecycles import Lifecycles, Publication
+from clm_local.lifecycles import Lifecycles, Publication, Terms
 
 EVERY = 0.5
 """Seconds between two questions for the progress."""
 
 
-def publish(file: str, *, share: float | None, note: str, wait: bool) -> None:
+def publish(file: str, terms: Terms, *, wait: bool) -> None:
     """Publish a file as a new version, or a version that is kept already by its number.
 
     Raises:
@@ -27,9 +27,9 @@ def publish(file: str, *, share: float | None, note: str, wait: bool) -> None:
         if file.isdecimal():
             key, number = engine.running(), int(file)
         else:
-            draft = engine.draft(_text(file), note)
+            draft = engine.draft(_text(file), terms.note)
             key, number = draft.key, draft.number
-        _done(engine, engine.publish(key, number, share, note), wait=wait)
+        _done(engine, engine.publish(key, number, terms), wait=wait)
 
 
 def roll_back(*, note: str, wait: bool) -> None:
@@ -50,11 +50,12 @@ def history() -> None:
         state = it.state if it.share is None else f"{it.state}, {it.share:.3%}"
         at = f"{it.created_at:%Y-%m-%d %H:%M}"
         versions.add_row(str(it.number), state, at, escape(it.author), escape(it.note))
-    acts = Table("at", "what", "version", "by", "note", box=None, padding=(0, 2, 0, 0))
+    acts = Table("at", "what", "version", "in flight", "by", "note", box=None, padding=(0, 2, 0, 0))
     for act in found.publications:
         what = act.action if act.share is None else f"{act.action}, {act.share:.3%}"
         at = f"{act.at:%Y-%m-%d %H:%M}"
-        acts.add_row(at, what, str(act.number), escape(act.author), escape(act.note))
+        policy = act.policy if act.action != "rollback" else ""
+        acts.add_row(at, what, str(act.number), policy, escape(act.author), escape(act.note))
     screen.out.print(versions, "", acts, sep="\n")
 
 
@@ -68,7 +69,7 @@ def _text(file: str) -> str:
 
 def _done(engine: Lifecycles, act: Publication, *, wait: bool) -> None:
     about = "everybody" if act.share is None else f"{act.share:.3%} of the people"
-    screen.out.print(f"Version {act.number} of {act.key} decides about {about}.")
+    screen.out.print(f"Version {act.number} of {act.key} decides about {about}{_how(act)}.")
     if not wait:
         screen.out.print("[dim]People are folded again in the background.[/]")
         return
@@ -78,3 +79,14 @@ def _done(engine: Lifecycles, act: Publication, *, wait: bool) -> None:
             progress.update(task, completed=found.partitions_done, total=found.partitions)
             time.sleep(EVERY)
     screen.out.print(f"{found.folded_again:,} people were folded again.")
+
+
+def _how(act: Publication) -> str:
+    """Say what becomes of people in flight, where they are not derived again."""
+    if act.action == "rollback" or act.policy == "re-derive":
+        return ""
+    return {
+        "map": " from now on; people keep their stage",
+        "pin": " who is new; people in flight stay with their version",
+        "drain": " who is new; people in flight go over with their next change of stage",
+    }[act.policy]

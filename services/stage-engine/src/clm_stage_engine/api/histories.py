@@ -47,8 +47,8 @@ async def get_explained(
         found = await explaining.explained(db, asked.workspace, asked.id, asked.sight, page)
         if asked.sight.is_present and cursor is None:
             now = behind.clock.now()
-            lifecycle = behind.board.rules.lifecycle(asked.workspace, asked.id)
-            found.outlook = await explaining.ahead(db, asked.workspace, asked.id, lifecycle, now)
+            course = behind.board.rules.course(asked.workspace, asked.id)
+            found.outlook = await explaining.ahead(db, asked.workspace, asked.id, course, now)
     return found
 
 

@@ -16,7 +16,7 @@ from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, Instant, Parts, Subject, find, unknown
 from clm_stage_engine.core.manual import ByHand, Occasion, message
 from clm_stage_engine.core.ours import SOURCE
-from clm_stage_engine.queries import moving, profiles
+from clm_stage_engine.queries import explaining, moving, profiles
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.sight import FOREVER, PRESENT
 
@@ -85,7 +85,7 @@ async def post_move(
     202 says that it is safe; the stage change follows within a second.
     """
     asked = await find(behind, who, profile_id, PRESENT)
-    decision = _decision(behind, who, asked.id, body)
+    decision = await _decision(behind, who, asked.id, body)
     known = None if key is None else str(move_id(who.workspace, asked.id, key))
     now = behind.clock.now()
     at = now if body.at is None else from_datetime(body.at)
@@ -109,13 +109,18 @@ async def post_move(
     return _shown(asked, decision, name, at, recorded=False)
 
 
-def _decision(behind: Parts, who: Principal, profile: UUID, body: NewMove) -> ByHand:
-    """Read what somebody decided.
+async def _decision(behind: Parts, who: Principal, profile: UUID, body: NewMove) -> ByHand:
+    """Read what somebody decided, in terms of the definition that decides about the person.
 
     Raises:
         Rejected: 422; there is no such lifecycle or stage.
     """
-    lifecycle = behind.board.rules.lifecycle(who.workspace, profile)
+    course = behind.board.rules.course(who.workspace, profile)
+    lifecycle = course.lifecycle
+    if course.only is None:
+        async with behind.database.connection() as db:
+            standing = await explaining.standing(db, who.workspace, profile, course)
+        lifecycle = lifecycle if standing is None else standing[1]
     if body.lifecycle not in {None, lifecycle.key}:
         message = f"no such lifecycle runs; it is {lifecycle.key}"
         raise Rejected(422, "move.lifecycle_unknown", message)

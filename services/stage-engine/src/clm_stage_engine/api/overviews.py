@@ -39,7 +39,7 @@ async def get_deadlines(
     end = behind.clock.now() + DAY if before is None else from_datetime(before)
     async with behind.database.connection() as db:
         return await overview.deadlines(
-            db, who.workspace, behind.lifecycle(who.workspace), end, Page(cursor, limit)
+            db, who.workspace, behind.board.rules, end, Page(cursor, limit)
         )
 
 

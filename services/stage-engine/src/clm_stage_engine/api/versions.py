@@ -15,15 +15,18 @@ from clm_common.errors import DefinitionError, Rejected
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, Limit, Parts, Reader
 from clm_stage_engine.changing.files import LARGEST
+from clm_stage_engine.core.eras import Policy
 from clm_stage_engine.store import sweeps
 from clm_stage_engine.store import versions as store
-from clm_stage_engine.store.versions import Action, State, Written
+from clm_stage_engine.store.versions import Action, State, Terms, Written
+from clm_stage_engine.transferring import going_over
 
 router: Final = APIRouter(tags=["lifecycles"])
 
 Editor = Annotated[Principal, Depends(require("definitions:write"))]
 Key = Annotated[catalog.Key, Path(description="The lifecycle's key.")]
 Number = Annotated[int, Path(ge=1, le=1_000_000, description="The version's number.")]
+Stage = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Note = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=1000)]
 
 
@@ -50,6 +53,19 @@ class Publishing(BaseModel):
         description="A canary: it decides about this share of the people, always the same ones; "
         "left out: about everybody.",
     )
+    policy: Policy = Field(
+        "re-derive",
+        description="What becomes of people in flight. `re-derive`: their whole timeline is what "
+        "the new version makes of their history; `map`: they keep their stage, as `mapping` "
+        "translates it, and the new version decides from now on; `pin`: they stay with the version "
+        "that decides about them; `drain`: they stay until their next change of stage.",
+    )
+    mapping: Annotated[dict[Stage, Stage], Field(max_length=200)] = Field(
+        {},
+        description="For `map` and `drain`: the new stage for old ones. A stage that both versions "
+        "have, by key or alias, need not be named.",
+        examples=[{"development": "conversion"}],
+    )
     note: Note = Field("", description="Why.")
 
 
@@ -69,7 +85,8 @@ class VersionView(BaseModel):
     definition: str = Field(description="Its digest when it was written.")
     state: State = Field(
         description="`draft`: decides about nobody yet; `canary`: about a share of the people; "
-        "`published`: about everybody else; `retired`: did once."
+        "`published`: about everybody else; `retired`: did once, and "
+        "may still about people in flight, as the newest publication's `eras` say."
     )
     share: float | None = Field(description="Of the people, for a canary.")
     author: str
@@ -84,6 +101,15 @@ class VersionText(VersionView):
     yaml: str
 
 
+class EraView(BaseModel):
+    """From when on a version decides, and what became of the people in flight."""
+
+    number: int = Field(description="The version's.")
+    policy: Policy
+    at: datetime | None = Field(description="Since when; null: about all before, too.")
+    stages: dict[str, str] = Field(description="The new stage of each old one, where mapped.")
+
+
 class PublicationView(BaseModel):
     """An act by which a version came to decide."""
 
@@ -95,6 +121,7 @@ class PublicationView(BaseModel):
     author: str
     note: str
     at: datetime
+    eras: list[EraView] = Field(description="Which versions decide from then on, in turn.")
 
 
 class LifecycleHistory(BaseModel):
@@ -162,17 +189,22 @@ async def post_publish(
 ) -> PublicationView:
     """Let a version decide, about everybody or as a canary; processes follow within two seconds.
 
-    Whoever it is about is folded again from their history: at once when something of theirs
-    arrives, all others in the background. `progress` says how far that is.
+    By the policy `re-derive` whoever it is about is folded again from their history: at once when
+    something of theirs arrives, all others in the background. `progress` says how far that is.
     """
     _check_runs(behind, key)
     async with behind.database.transaction() as tx:
+        await store.lock(tx, who.workspace, key)
         version = await store.get(tx, who.workspace, key, number)
         try:
-            behind.board.compile(version.yaml)
+            lifecycle = behind.board.compile(version.yaml)
+            stages = await going_over(
+                tx, behind.board, version, lifecycle, publishing.policy, publishing.mapping
+            )
         except DefinitionError as error:
             raise Rejected(409, error.slug, error.message) from error
-        act = await store.publish(tx, version, publishing.share, who.subject, publishing.note)
+        terms = Terms(behind.clock.now(), publishing.share, publishing.policy, stages)
+        act = await store.publish(tx, version, terms, who.subject, publishing.note)
     return _act(key, act)
 
 
@@ -225,4 +257,6 @@ def _view(it: store.Version) -> VersionView:
 
 
 def _act(key: str, it: store.Act) -> PublicationView:
-    return PublicationView(key=key, **msgspec.structs.asdict(it))
+    fields = msgspec.structs.asdict(it)
+    fields["eras"] = [EraView(**msgspec.structs.asdict(era)) for era in it.eras]
+    return PublicationView(key=key, **fields)

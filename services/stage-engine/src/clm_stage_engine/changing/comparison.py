@@ -18,10 +18,13 @@ from clm_common.instant import to_rfc3339
 from clm_common.store.database import Database
 from clm_stage_engine.core import comparing
 from clm_stage_engine.core.comparing import Differences, Example, StageLine
+from clm_stage_engine.core.crossing import follow
+from clm_stage_engine.core.eras import Course, Policy
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import Change, order
-from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.core.snapshot import Line, beginning, resume
+from clm_stage_engine.core.lifecycle import Stage
+from clm_stage_engine.core.snapshot import Line
+from clm_stage_engine.core.starting import start
 from clm_stage_engine.queries import people
 from clm_stage_engine.queries.people import Among, Person
 
@@ -35,6 +38,8 @@ class Question(Struct, frozen=True):
         workspace: whose people; None for all.
         share: of the people that are looked at.
         each: how many people of a kind of difference are shown.
+        policy: what becomes of people in flight.
+        mapping: the stages that they go over to, as far as somebody said.
     """
 
     lifecycle: str
@@ -42,6 +47,8 @@ class Question(Struct, frozen=True):
     workspace: str | None
     share: float
     each: int
+    policy: Policy = "re-derive"
+    mapping: dict[str, str] = {}
 
 
 class Place(Struct):
@@ -102,6 +109,7 @@ class Answer(Struct, frozen=True):
     Attributes:
         lifecycle: the definition that was tried.
         against: what it was held against.
+        policy: what would become of people in flight.
         until: up to when deadlines have fired.
         workspace: whose people; null for all workspaces'.
         sample: the share of the people that was looked at; figures are not scaled up.
@@ -117,6 +125,7 @@ class Answer(Struct, frozen=True):
 
     lifecycle: Definition
     against: Definition
+    policy: Policy
     until: str
     workspace: str | None
     sample: float
@@ -137,16 +146,17 @@ Report = Callable[[int], None]
 class Comparison:
     """One comparison; `run` may be broken off at any await, `place` then says where it stands."""
 
-    def __init__(self, lifecycle: Lifecycle, against: Lifecycle, place: Place) -> None:
+    def __init__(self, tried: Course, against: Course, place: Place) -> None:
         """Begin, or go on from a place.
 
         Args:
-            lifecycle: the definition that is tried.
-            against: the one it is held against.
+            tried: the definition that is tried, as it would decide.
+            against: what it is held against.
             place: how far it is.
         """
-        self._lifecycle = lifecycle
+        self._tried = tried
         self._against = against
+        self._lifecycle = tried.lifecycle
         self.place = place
 
     @property
@@ -181,18 +191,18 @@ class Comparison:
             str(person.id),
             len(touches),
             self._timeline(self._against, person, touches),
-            self._timeline(self._lifecycle, person, touches),
+            self._timeline(self._tried, person, touches),
             names=self._lifecycle.names,
-            same_key=self._lifecycle.key == self._against.key,
+            same_key=self._lifecycle.key == self._against.lifecycle.key,
             each=self.place.question.each,
         )
 
     def _timeline(
-        self, lifecycle: Lifecycle, person: Person, touches: Sequence[Touch]
+        self, course: Course, person: Person, touches: Sequence[Touch]
     ) -> Sequence[Change | Line]:
-        begun = beginning(lifecycle, person.id, person.snapshots, touches)
-        step = resume(lifecycle, begun, touches, self.place.until)
-        return [*begun.lines, *step.changes]
+        begun = start(course, person.id, person.snapshots, touches)
+        found = follow(course, touches, self.place.until, begun)
+        return [*begun.beginning.lines, *found.timeline]
 
     def answer(self) -> Answer:
         """Give what was counted so far."""
@@ -200,7 +210,8 @@ class Comparison:
         stages = self._stages(found)
         return Answer(
             lifecycle=Definition(self._lifecycle.key, self._lifecycle.digest),
-            against=Definition(self._against.key, self._against.digest),
+            against=Definition(self._against.lifecycle.key, self._against.lifecycle.digest),
+            policy=place.question.policy,
             until=to_rfc3339(place.until),
             workspace=place.question.workspace,
             sample=place.question.share,
@@ -217,9 +228,14 @@ class Comparison:
     def _stages(self, found: Differences) -> list[str]:
         """Name every stage once: the tried definition's in order, then what only the other has."""
         names = self._lifecycle.names
-        of_other = [names.get(it.key, it.key) for it in self._against.stages]
+        of_other = [names.get(it.key, it.key) for it in _stages_of(self._against)]
         known = [*(it.key for it in self._lifecycle.stages), *of_other]
         return list(dict.fromkeys([*known, *found.retracted, *found.asserted]))
+
+
+def _stages_of(course: Course) -> list[Stage]:
+    """Give the stages of every definition of a course that somebody may be in."""
+    return [stage for it in course.living for stage in it.stages]
 
 
 def _moved(found: Differences, stages: Sequence[str]) -> list[Moved]:

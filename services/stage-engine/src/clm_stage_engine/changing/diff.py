@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from msgspec import Struct
@@ -32,11 +32,14 @@ from clm_stage_engine.changing.comparison import Answer, Comparison, Place, Ques
 from clm_stage_engine.changing.progress import Progress, read
 from clm_stage_engine.changing.validate import WRONG
 from clm_stage_engine.channel_file import load_channels, own_channels
+from clm_stage_engine.core.eras import Course, Era, Policy
+from clm_stage_engine.core.eras import table as table_of
 from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.governing import Board
 from clm_stage_engine.queries import people
-from clm_stage_engine.running import published
+from clm_stage_engine.running import choose, published
 from clm_stage_engine.settings import Settings
-from clm_stage_engine.store import SCHEMA, versions
+from clm_stage_engine.store import SCHEMA, eras, versions
 
 _AWAY: Final = 75
 _INTERRUPTED: Final = 130
@@ -54,6 +57,8 @@ class Order(Struct, frozen=True):
         checkpoint: where to write down how far it is.
         restart: whether what is written there is forgotten.
         as_json: whether the answer is JSON.
+        policy: what becomes of people in flight.
+        mapping: for `map` and `drain`, the new stage for old ones.
     """
 
     file: str
@@ -64,6 +69,8 @@ class Order(Struct, frozen=True):
     checkpoint: Path | None
     restart: bool
     as_json: bool
+    policy: Policy = "re-derive"
+    mapping: dict[str, str] = {}
 
 
 async def diff(settings: Settings, order: Order) -> Answer:
@@ -81,10 +88,16 @@ async def diff(settings: Settings, order: Order) -> Answer:
         await check(database, package="clm_stage_engine")
         against = await _against(database, settings, order, folders)
         question = Question(
-            lifecycle.digest, against.digest, order.workspace, order.share, order.each
+            lifecycle.digest,
+            against.name,
+            order.workspace,
+            order.share,
+            order.each,
+            order.policy,
+            order.mapping,
         )
         place = _begin(order, question)
-        comparison = Comparison(lifecycle, against, place)
+        comparison = Comparison(_tried(lifecycle, against, order, place.until), against, place)
         left = await people.count(database, comparison.among, place.after)
         progress = Progress(left, place, order.checkpoint)
         try:
@@ -98,24 +111,45 @@ async def diff(settings: Settings, order: Order) -> Answer:
 
 async def _against(
     database: Database, settings: Settings, order: Order, folders: Sequence[Path]
-) -> Lifecycle:
+) -> Course:
     """Give what is held against: what decides now, a version, a lifecycle by its key, or a file."""
     named, workspace = order.against, order.workspace
     if named is not None and not named.isdecimal():
-        return files.read_or_choose(named, folders)
-    running = files.read_or_choose(settings.lifecycle, folders)
+        return Course.of(files.read_or_choose(named, folders))
+    running = choose(folders, settings.lifecycle)
     channels = load_channels(*own_channels(folders))
+    board = Board(running, compile_=lambda text, number: published(text, number, channels))
     async with database.connection() as db:
         if named is not None and workspace is not None:
-            version = await versions.get(db, workspace, running.key, int(named))
-            return published(version.yaml, version.number, channels).lifecycle
-        deciding = await versions.deciding(db, running.key)
+            version = await versions.get(db, workspace, running.lifecycle.key, int(named))
+            return Course.of(board.compile(version.yaml))
+        deciding = await eras.deciding(db, running.lifecycle.key)
     whole = {it.workspace: it for it in deciding if it.share is None}
     if named is not None or (workspace is None and whole):
         message = "workspaces have versions of their own; name one with --workspace"
         raise SettingsError("diff.workspace", message)
     found = whole.get(workspace or "")
-    return running if found is None else published(found.yaml, found.number, channels).lifecycle
+    return running.course if found is None else board.assemble(found).course
+
+
+def _tried(lifecycle: Lifecycle, against: Course, order: Order, now: int) -> Course:
+    """Give the definition that is tried as it would decide, published at an instant (µs).
+
+    Raises:
+        DefinitionError: a stage has no counterpart, or there is no such stage.
+    """
+    if order.policy == "re-derive":
+        return Course.of(lifecycle)
+    stages: Mapping[str, str] = {}
+    if order.policy != "pin":
+        found = table_of(against.living, lifecycle, order.mapping)
+        if found.unknown or found.missing:
+            what = ", ".join(found.unknown) or ", ".join(found.missing)
+            why = "there is no stage" if found.unknown else "no counterpart for"
+            message = f"{why} {what}; map old stages to new ones: --map OLD=NEW"
+            raise DefinitionError("diff.mapping", message)
+        stages = found.stages
+    return Course((*against.eras, Era(lifecycle, now, order.policy, stages)))
 
 
 def _begin(order: Order, question: Question) -> Place:
@@ -142,6 +176,8 @@ def _order_of(arguments: Sequence[str] | None) -> Order:
     parser.add_argument("--sample", type=float, default=1.0, metavar="SHARE", help="0.01: 1 in 100")
     parser.add_argument("--examples", type=int, default=3, metavar="N", help="people of each kind")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="how far it is")
+    parser.add_argument("--policy", choices=get_args(Policy), default="re-derive")
+    parser.add_argument("--map", action="append", default=[], metavar="OLD=NEW", dest="mapping")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoint")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)
@@ -158,7 +194,16 @@ def _order_of(arguments: Sequence[str] | None) -> Order:
         given.checkpoint,
         given.restart,
         given.json,
+        given.policy,
+        dict(_pair(it, parser) for it in given.mapping),
     )
+
+
+def _pair(text: str, parser: argparse.ArgumentParser) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        parser.error(f"--map {text}: write OLD=NEW, an old stage and the new one")
+    return old, new
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,8 @@ def _lines(answer: Answer) -> Iterator[str]:
     new, old = answer.lifecycle, answer.against
     yield f"{new.key} {new.definition[:12]} held against {old.key} {old.definition[:12]}"
     yield f"{answer.people:,} people, {answer.touchpoints:,} touchpoints, as of {answer.until}"
+    if answer.policy != "re-derive":
+        yield f"people in flight: {answer.policy}"
     if answer.sample < 1:
         yield f"a sample of {answer.sample:.3%} of the people; figures are not scaled up"
     yield ""

@@ -8,7 +8,7 @@ the time in it goes on; a deadline that has passed by then falls due at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,7 +22,6 @@ from clm_stage_engine.core.fold import (
     Step,
     advance,
     enter,
-    fold,
     lapse,
     meaning,
     observed,
@@ -30,6 +29,8 @@ from clm_stage_engine.core.fold import (
 from clm_stage_engine.core.leaf import Moment
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.core.selector import LEFT
+from clm_stage_engine.core.snapshot import resume
+from clm_stage_engine.core.starting import AT_FIRST, Base, Start
 
 MAPPED: Final = "mapped"
 """The name of the move by which a publication puts people into another stage."""
@@ -56,11 +57,13 @@ class Outcome(Struct, frozen=True, gc=False):
     Attributes:
         state: where they stand; None without touchpoints.
         digest: how they were folded; see `Course.digest`.
+        lifecycle: the definition that decides what comes next.
         changes: all that led there, oldest first.
     """
 
     state: State | None
     digest: str
+    lifecycle: Lifecycle
     changes: Sequence[Ruled]
 
     @property
@@ -72,26 +75,37 @@ class Outcome(Struct, frozen=True, gc=False):
         ]
 
 
-def follow(course: Course, touches: Sequence[Touch], until: int) -> Outcome:
-    """Fold a whole timeline through a course.
+def follow(
+    course: Course, touches: Sequence[Touch], until: int, start: Start = AT_FIRST
+) -> Outcome:
+    """Fold a timeline through a course.
 
     Args:
-        course: the definitions; all of its instants have passed.
-        touches: all of the profile's touchpoints, as `fold.order` gives them.
-        until: deadlines due at or before this instant have fired at the end, µs.
+        course: the definitions.
+        touches: the profile's touchpoints, as `fold.order` gives them; those from before the start
+            are passed over.
+        until: deadlines due at or before this instant have fired at the end, and eras that begin
+            by then have begun, µs.
+        start: where to go on.
     """
+    begun = start.beginning
     only = course.only
     if only is not None:
-        step = fold(only, touches, until)
+        step = resume(only, begun, touches, until)
         ruled = [Ruled(only, it, it.target) for it in step.changes]
-        return Outcome(step.state, only.digest, ruled)
-    if not touches:
-        return Outcome(None, course.lifecycle.digest, ())
-    walk = _Walk(course, touches[0])
-    for touch in touches[1:]:
+        return Outcome(step.state, only.digest, only, ruled)
+    rest = [it for it in touches if it.time >= begun.cut]
+    if begun.state is not None:
+        walk = _Walk(course, start.number, begun.state, crossed=start.crossed, base=start.base)
+    elif rest:
+        walk = _Walk.first(course, rest.pop(0))
+    else:
+        return Outcome(None, course.lifecycle.digest, course.lifecycle, ())
+    for touch in rest:
         walk.meet(touch)
-    walk.reach(max(until, course.eras[course.mapped].since))
-    return Outcome(walk.state, course.digest(walk.number, crossed=walk.crossed), walk.changes)
+    walk.reach(until)
+    digest = course.digest(walk.number, crossed=walk.crossed)
+    return Outcome(walk.state, digest, walk.lifecycle, walk.changes)
 
 
 class _Passage(Struct, frozen=True, gc=False):
@@ -112,26 +126,37 @@ class _Walk:
         changes: all that led there.
     """
 
-    def __init__(self, course: Course, first: Touch) -> None:
+    def __init__(
+        self, course: Course, number: int, state: State, *, crossed: bool, base: Base | None
+    ) -> None:
         self._course = course
+        self._base = base
         self._trail: list[Touch | _Passage] = []
-        self.number = course.began(first.time)
-        self.crossed = False
+        self.number = number
+        self.crossed = crossed
+        self.state = state
         self.changes: list[Ruled] = []
-        step = advance(self._lifecycle, None, first)
-        self.state = step.state
-        self._trail.append(first)
-        self._take(step)
+
+    @classmethod
+    def first(cls, course: Course, touch: Touch) -> Self:
+        """Begin with somebody's first touchpoint."""
+        number = course.began(touch.time)
+        step = advance(course.eras[number].lifecycle, None, touch)
+        walk = cls(course, number, step.state, crossed=False, base=None)
+        walk._trail.append(touch)
+        walk._take(step)
+        return walk
 
     @property
-    def _lifecycle(self) -> Lifecycle:
+    def lifecycle(self) -> Lifecycle:
+        """The definition that decides."""
         return self._course.eras[self.number].lifecycle
 
     def meet(self, touch: Touch) -> None:
         """Fold a touchpoint, after all that falls due before."""
         self.reach(touch.time)
         self._trail.append(touch)
-        self._take(advance(self._lifecycle, self.state, touch))
+        self._take(advance(self.lifecycle, self.state, touch))
 
     def reach(self, until: int) -> None:
         """Let time pass: fire deadlines, and go over where an era begins, up to an instant."""
@@ -144,7 +169,7 @@ class _Walk:
 
     def _lapse(self, until: int) -> None:
         while self.state.due is not None and self.state.due <= until:
-            self._take(lapse(self._lifecycle, self.state, self.state.due))
+            self._take(lapse(self.lifecycle, self.state, self.state.due))
 
     def _take(self, step: Step[State]) -> None:
         """Take note of what a definition decided, and go over where that drains it."""
@@ -156,7 +181,7 @@ class _Walk:
                 self._trail.append(_Passage(change.at, change.source, target))
             if number is not None:
                 target = self._course.eras[number].stages[target]
-            self.changes.append(Ruled(self._lifecycle, change, target))
+            self.changes.append(Ruled(self.lifecycle, change, target))
             if number is not None:
                 self._cross(number, target)
 
@@ -168,16 +193,16 @@ class _Walk:
         since = at if renamed else before.stage_since
         self.state = replace(before, stage_since=since, frontier=(at, ""))
         self._cross(number, stage)
-        moment = Moment(at, since, self.state.facts, None)
+        moment = Moment(at, self.state.stage_since, self.state.facts, None)
         if renamed:
             change = Change(at, before.stage, stage, MAPPED, None, "mapped", moment)
-            self.changes.append(Ruled(self._lifecycle, change, stage))
+            self.changes.append(Ruled(self.lifecycle, change, stage))
             return
         self._catch_up(moment)
 
     def _catch_up(self, moment: Moment) -> None:
         """Take the first move that time alone would have brought about by now."""
-        state, lifecycle = self.state, self._lifecycle
+        state, lifecycle = self.state, self.lifecycle
         for wait in lifecycle.nodes[state.stage].waits:
             if wait.move.when.holds(moment):
                 move, at = wait.move, moment.now
@@ -191,10 +216,14 @@ class _Walk:
         era, state = self._course.eras[number], self.state
         self.number, self.crossed = number, True
         self._trail = [_renamed(it, era.stages) for it in self._trail]
-        facts = remembered(era.lifecycle, self._trail)
-        moment = Moment(state.frontier[0], state.stage_since, facts, None)
+        facts, since = era.lifecycle.blank, state.stage_since
+        if self._base is not None:
+            facts, complete = self._base.carried(era.lifecycle)
+            since = since if complete else max(since, self._base.cut)
+        facts = remembered(era.lifecycle, facts, self._trail)
+        moment = Moment(state.frontier[0], since, facts, None)
         wakes = due(era.lifecycle.nodes[stage], moment)
-        self.state = replace(state, stage=stage, due=wakes, facts=facts)
+        self.state = replace(state, stage=stage, stage_since=since, due=wakes, facts=facts)
 
 
 def _renamed(it: Touch | _Passage, stages: Mapping[str, str]) -> Touch | _Passage:
@@ -203,10 +232,9 @@ def _renamed(it: Touch | _Passage, stages: Mapping[str, str]) -> Touch | _Passag
     return _Passage(it.at, stages.get(it.source, it.source), stages.get(it.target, it.target))
 
 
-def remembered(lifecycle: Lifecycle, trail: Iterable[Touch | _Passage]) -> Facts:
-    """Give what a definition remembers of what happened, in whatever stages that was."""
+def remembered(lifecycle: Lifecycle, facts: Facts, trail: Iterable[Touch | _Passage]) -> Facts:
+    """Give what a definition remembers after what happened, in whatever stages that was."""
     anywhere = lifecycle.nodes[lifecycle.start]
-    facts = lifecycle.blank
     for it in trail:
         if isinstance(it, Touch):
             found = meaning(anywhere, it)

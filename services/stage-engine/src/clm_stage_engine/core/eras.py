@@ -89,6 +89,11 @@ class Course(Struct, frozen=True, dict=True):
         return max(at for at, era in enumerate(self.eras) if era.policy == "map" or not at)
 
     @cached_property
+    def settled(self) -> int:
+        """The instant (µs) of that era: until then nobody's fold ends before it."""
+        return self.eras[self.mapped].since
+
+    @cached_property
     def living(self) -> tuple[Lifecycle, ...]:
         """The definitions that may still decide about somebody, oldest first."""
         return tuple(era.lifecycle for era in self.eras[self.mapped :])
@@ -96,6 +101,12 @@ class Course(Struct, frozen=True, dict=True):
     def began(self, first: int) -> int:
         """Give the era in which somebody with that first touchpoint (µs) begins."""
         return max(at for at, era in enumerate(self.eras) if era.since <= first)
+
+    def standing(self, first: int, instant: int) -> int:
+        """Give the era in which somebody stands just before an instant, if nothing drained them."""
+        began = self.began(first)
+        mapped = (at for at, era in enumerate(self.eras) if era.policy == "map")
+        return max([began, *(at for at in mapped if self.eras[at].since < instant)])
 
     def drained(self, number: int, instant: int) -> int | None:
         """Give the era to which a change of stage at an instant leads from an era, if any."""
@@ -124,6 +135,22 @@ class Course(Struct, frozen=True, dict=True):
         every = range(1, len(said) + 1)
         return tuple(sha256(repr(said[:it]).encode()).hexdigest()[:16] for it in every)
 
+    def number(self, digest: str, first: int) -> int | None:
+        """Give the era in which somebody stands who was folded so.
+
+        Args:
+            digest: how; see `digest`.
+            first: their first touchpoint, µs.
+
+        Returns:
+            None where another course folded them.
+        """
+        began = self.began(first)
+        if digest == self.digest(began, crossed=False):
+            return began
+        later = range(1, len(self.eras))
+        return next((it for it in later if digest == self.digest(it, crossed=True)), None)
+
     def place(self, digest: str, state: State | None) -> Place | None:
         """Tell where somebody stands; None where they must be folded again.
 
@@ -132,11 +159,8 @@ class Course(Struct, frozen=True, dict=True):
             state: where that led; None where they have no touchpoint.
         """
         last = len(self.eras) - 1
-        number = last if state is None else self.began(state.first_seen)
-        if digest != self.digest(number, crossed=False):
-            gone_over = (it for it in range(1, last + 1) if digest == self.digest(it, crossed=True))
-            number = next(gone_over, -1)
-        if number < self.mapped:
+        number = self.number(digest, self.eras[last].since if state is None else state.first_seen)
+        if number is None or number < self.mapped:
             return None
         if state is not None and self.drained(number, state.stage_since) is not None:
             return None

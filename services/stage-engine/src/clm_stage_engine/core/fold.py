@@ -40,12 +40,14 @@ __all__ = [
     "fold",
     "is_late",
     "lapse",
+    "meaning",
+    "observed",
     "order",
     "pack",
     "unpack",
 ]
 
-Kind = Literal["start", "touchpoint", "deadline", "manual"]
+Kind = Literal["start", "touchpoint", "deadline", "manual", "mapped"]
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -57,7 +59,7 @@ class Change(Struct, frozen=True, gc=False):
         target: the stage that was entered.
         move: the name of the move, or `start`.
         cause: the message id of the touchpoint; None for a deadline.
-        kind: what brought it about.
+        kind: what brought it about; `mapped` is a publication, see `crossing`.
         moment: what it was judged by; see `explain`.
     """
 
@@ -175,7 +177,7 @@ def advance(lifecycle: Lifecycle, state: State | None, touch: Touch) -> Step[Sta
         lapsed = lapse(lifecycle, state, time)
         state, changes = lapsed.state, lapsed.changes
     node = lifecycle.nodes[state.stage]
-    plan = _plan(node, touch)
+    plan = meaning(node, touch)
     if plan is None:
         reached = (time, touch.message_id)
         since, first = state.stage_since, state.first_seen
@@ -183,7 +185,8 @@ def advance(lifecycle: Lifecycle, state: State | None, touch: Touch) -> Step[Sta
     return _apply(lifecycle, state, touch, plan, changes)
 
 
-def _plan(node: Node, touch: Touch) -> Plan | None:
+def meaning(node: Node, touch: Touch) -> Plan | None:
+    """Give what a touchpoint means in a stage; None where it means nothing."""
     if touch.type == "track":
         return node.events.get(touch.event, node.others)
     return node.types.get(touch.type)
@@ -196,7 +199,7 @@ def _begin(lifecycle: Lifecycle, touch: Touch) -> Step[State]:
     start = Change(time, None, stage, "start", touch.message_id, "start", moment)
     reached = (time, touch.message_id)
     state = State(stage, time, time, reached, due(node, moment), lifecycle.blank)
-    plan = _plan(node, touch)
+    plan = meaning(node, touch)
     if plan is None:
         return Step(state, (start,))
     return _apply(lifecycle, state, touch, plan, (start,))

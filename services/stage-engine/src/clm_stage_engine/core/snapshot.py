@@ -130,15 +130,24 @@ def beginning(
         snapshots: by identity.
         touches: the touchpoints that are kept.
     """
+    leading, count = leader(own, snapshots, touches)
+    begun = NOTHING if leading is None else begin(lifecycle, leading)
+    return replace(begun, touchpoints=count)
+
+
+def leader(
+    own: UUID, snapshots: Mapping[UUID, Snapshot], touches: Iterable[Touch]
+) -> tuple[Snapshot | None, int]:
+    """Give the snapshot that is gone on from, if any, and how many touchpoints all have."""
     if not snapshots:
-        return NOTHING
+        return None, 0
     count = sum(it.touchpoints for it in snapshots.values())
     leading = snapshots.get(own)
     if leading is None:
         leading = max(snapshots.values(), key=_activity)
         if any(it.time < leading.cut for it in touches):
-            return Beginning(touchpoints=count)
-    return replace(begin(lifecycle, leading), touchpoints=count)
+            return None, count
+    return leading, count
 
 
 def _activity(snapshot: Snapshot) -> tuple[tuple[int, str], bytes]:

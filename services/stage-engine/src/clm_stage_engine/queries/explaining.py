@@ -11,6 +11,7 @@ from msgspec import Struct
 from clm_common.instant import from_datetime, to_datetime
 from clm_common.runtime.handler import Connection
 from clm_stage_engine import reasons
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.explain import outlook
 from clm_stage_engine.core.fold import State, lapse, unpack
 from clm_stage_engine.core.lifecycle import Lifecycle
@@ -96,17 +97,29 @@ def _transition(row: Row, why: Why | None) -> Transition:
     )
 
 
-async def ahead(
-    db: Connection, workspace: str, profile: UUID, lifecycle: Lifecycle, now: int
-) -> Ahead | None:
-    """Tell what could move somebody next, at an instant (µs).
+async def standing(
+    db: Connection, workspace: str, profile: UUID, course: Course
+) -> tuple[State, Lifecycle] | None:
+    """Give where somebody stands, and the definition that decides what comes next.
 
-    None where they are in no stage, or another definition than the one that runs put them there.
+    None where they are in no stage, or were folded by something else than what decides now.
     """
     row = await db.fetchrow(_STATE, workspace, profile)
-    if row is None or row["state"] is None or row["definition"] != lifecycle.digest:
+    if row is None or row["state"] is None:
         return None
     state = unpack(row["state"])
+    place = course.place(row["definition"], state)
+    return None if place is None else (state, place.lifecycle)
+
+
+async def ahead(
+    db: Connection, workspace: str, profile: UUID, course: Course, now: int
+) -> Ahead | None:
+    """Tell what could move somebody next, at an instant (µs); see `standing`."""
+    found = await standing(db, workspace, profile, course)
+    if found is None:
+        return None
+    state, lifecycle = found
     return Ahead(
         at=to_datetime(now),
         stage=state.stage,

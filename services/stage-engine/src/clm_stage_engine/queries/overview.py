@@ -10,9 +10,11 @@ from msgspec import Struct
 from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.instant import from_datetime, to_datetime
 from clm_common.runtime.handler import Connection
+from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.fold import lapse, unpack
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.cursor import Cursor, Micros, Page, cut
+from clm_stage_engine.governing import Rules
 from clm_stage_engine.views import Deadline, DeadlinePage, Outlook, Progress, StageCount
 
 Row = Any  # Any: asyncpg publishes no types; a record
@@ -53,14 +55,19 @@ _cursor: Final = Cursor(_Due)
 
 async def stages(db: Connection, workspace: str, lifecycle: Lifecycle) -> list[StageCount]:
     """Count who is in each stage, in the lifecycle's order; other stages that have people last."""
-    people = {row["stage"]: row["people"] for row in await db.fetch(_STAGES, workspace)}
+    people = await people_in(db, workspace)
     titles = {stage.key: stage.title for stage in lifecycle.stages}
     order = [*titles, *(stage for stage in people if stage not in titles)]
     return [StageCount(stage=it, title=titles.get(it), people=people.get(it, 0)) for it in order]
 
 
+async def people_in(db: Connection, workspace: str) -> dict[str, int]:
+    """Count who is in each stage that has people."""
+    return {row["stage"]: row["people"] for row in await db.fetch(_STAGES, workspace)}
+
+
 async def deadlines(
-    db: Connection, workspace: str, lifecycle: Lifecycle, before: int, page: Page
+    db: Connection, workspace: str, rules: Rules, before: int, page: Page
 ) -> DeadlinePage:
     """Give the deadlines up to an instant (µs), the earliest first.
 
@@ -80,17 +87,18 @@ async def deadlines(
     shown, last = cut(rows, page.limit)
     place = None if last is None else _Due(from_datetime(last["wake_at"]), last["id"])
     return DeadlinePage(
-        deadlines=[_deadline(row, lifecycle) for row in shown],
+        deadlines=[_deadline(row, rules.course(workspace, row["id"])) for row in shown],
         next=None if place is None else _cursor.write(place),
     )
 
 
-def _deadline(row: Row, lifecycle: Lifecycle) -> Deadline:
+def _deadline(row: Row, course: Course) -> Deadline:
     due, then = row["wake_at"], None
-    if row["definition"] == lifecycle.digest and row["state"] is not None:
+    if row["state"] is not None:
         state = unpack(row["state"])
-        if state.due is not None:
-            changes = lapse(lifecycle, state, state.due).changes
+        place = course.place(row["definition"], state)
+        if place is not None and state.due is not None:
+            changes = lapse(place.lifecycle, state, state.due).changes
             due = to_datetime(state.due)
             then = Outlook(target=changes[0].target, move=changes[0].move) if changes else None
     return Deadline(

@@ -12,6 +12,7 @@ from msgspec import Struct
 from clm_common.contracts.ids import ANONYMOUS_ID, profile_id
 from clm_common.instant import from_datetime, to_datetime
 from clm_common.runtime.handler import Connection
+from clm_stage_engine.core.eras import definition_of
 from clm_stage_engine.cursor import Cursor, Micros, Name, Page, cut
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.sight import FOREVER, MEMBERS, Seen, Sight
@@ -160,7 +161,7 @@ def _profile(row: Row) -> Profile:
         last_seen=row["last_seen"],
         touchpoints=row["touchpoints"],
         version=row["version"],
-        definition=row["definition"],
+        definition=definition_of(row["definition"]),
         kept_from=row["kept_from"],
     )
 

@@ -6,30 +6,23 @@ that there is always something to go back to. Acts of one lifecycle take place o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from msgspec import Struct
 
 from clm_common.errors import Rejected
+from clm_common.instant import to_datetime
 from clm_common.runtime.handler import Connection
+from clm_stage_engine.core.eras import Policy
+from clm_stage_engine.store import eras
+from clm_stage_engine.store.eras import Eras, KeptEra
 
 Row = Any  # Any: asyncpg publishes no types; a record
 State = Literal["draft", "canary", "published", "retired"]
 Action = Literal["publish", "canary", "rollback"]
 
-SETTLED: Final = 3.0
-"""Seconds after which every process goes by a publication: they read them every second."""
-
-_DECIDING: Final = """
-    SELECT v.workspace, v.number, v.yaml, v.share, p.id AS publication,
-        p.at < now() - make_interval(secs => $2) AS settled
-    FROM lifecycle_version v CROSS JOIN LATERAL (
-        SELECT id, at FROM lifecycle_publication p
-        WHERE p.workspace = v.workspace AND p.key = v.key ORDER BY id DESC LIMIT 1
-    ) AS p
-    WHERE v.key = $1 AND v.state IN ('canary', 'published') ORDER BY v.workspace, v.number
-"""
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 10))"
 _NEXT: Final = """
     SELECT coalesce(max(number), 0) + 1 FROM lifecycle_version WHERE workspace = $1 AND key = $2
@@ -56,8 +49,8 @@ _DECIDE: Final = """
     WHERE workspace = $1 AND key = $2 AND number = $3
 """
 _ACT: Final = """
-    INSERT INTO lifecycle_publication (workspace, key, number, action, share, author, note)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *
+    INSERT INTO lifecycle_publication (workspace, key, number, action, share, author, note, eras)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb) RETURNING *
 """
 _ACTS: Final = """
     SELECT * FROM lifecycle_publication WHERE workspace = $1 AND key = $2 ORDER BY id DESC LIMIT $3
@@ -66,33 +59,20 @@ _STANDING: Final = """
     SELECT number, state FROM lifecycle_version
     WHERE workspace = $1 AND key = $2 AND state IN ('canary', 'published')
 """
+_ERAS: Final = """
+    SELECT eras FROM lifecycle_publication
+    WHERE workspace = $1 AND key = $2 AND action <> 'canary' ORDER BY id DESC LIMIT 1
+"""
 _BEFORE: Final = """
-    SELECT number FROM lifecycle_publication
-    WHERE workspace = $1 AND key = $2 AND action = 'publish' AND number <> $3
+    SELECT eras FROM lifecycle_publication
+    WHERE workspace = $1 AND key = $2 AND action = 'publish' AND eras <> $3::jsonb
         AND id < (SELECT max(id) FROM lifecycle_publication
-            WHERE workspace = $1 AND key = $2 AND action = 'publish' AND number = $3)
+            WHERE workspace = $1 AND key = $2 AND action = 'publish' AND eras = $3::jsonb)
     ORDER BY id DESC LIMIT 1
 """
 
-
-class Deciding(Struct, frozen=True):
-    """A version that decides.
-
-    Attributes:
-        workspace: about whose people.
-        number: the version's.
-        yaml: the definition.
-        share: of the people, for a canary; None decides about all others.
-        publication: the workspace's newest act.
-        settled: that is some seconds ago.
-    """
-
-    workspace: str
-    number: int
-    yaml: str
-    share: float | None
-    publication: int
-    settled: bool
+MOST: Final = 20
+"""Eras of a course; a publication that derives everybody again begins a new one."""
 
 
 class Version(Struct, frozen=True):
@@ -121,6 +101,23 @@ class Act(Struct, frozen=True):
     author: str
     note: str
     at: datetime
+    eras: Eras
+
+
+class Terms(Struct, frozen=True):
+    """How a version comes to decide.
+
+    Attributes:
+        at: when, µs.
+        share: of the people, for a canary; None for everybody.
+        policy: what becomes of people in flight.
+        stages: the new stage's key for every stage they may come from, for `map` and `drain`.
+    """
+
+    at: int
+    share: float | None = None
+    policy: Policy = "re-derive"
+    stages: Mapping[str, str] = {}
 
 
 class Written(Struct, frozen=True):
@@ -132,9 +129,9 @@ class Written(Struct, frozen=True):
     note: str
 
 
-async def deciding(db: Connection, key: str) -> list[Deciding]:
-    """Give the versions of a lifecycle that decide, of all workspaces."""
-    return [Deciding(**dict(row)) for row in await db.fetch(_DECIDING, key, SETTLED)]
+async def lock(tx: Connection, workspace: str, key: str) -> None:
+    """Let nobody else write or publish a version of a lifecycle until the transaction ends."""
+    await tx.execute(_LOCK, workspace, key)
 
 
 async def add(tx: Connection, workspace: str, key: str, written: Written, seed: Written) -> Version:
@@ -147,11 +144,11 @@ async def add(tx: Connection, workspace: str, key: str, written: Written, seed: 
         written: the draft.
         seed: what runs where nothing was published.
     """
-    await tx.execute(_LOCK, workspace, key)
+    await lock(tx, workspace, key)
     number = await tx.fetchval(_NEXT, workspace, key)
     if number == 1:
         await _insert(tx, workspace, key, 1, seed, "published")
-        await _act(tx, workspace, key, 1, "publish", None, seed)
+        await _act(tx, workspace, key, (KeptEra(1),), "publish", None, seed)
         number = 2
     return await _insert(tx, workspace, key, number, written, "draft")
 
@@ -178,46 +175,74 @@ async def history(
     return [_version(row) for row in versions], [_read_act(row) for row in acts]
 
 
-async def publish(
-    tx: Connection, version: Version, share: float | None, author: str, note: str
-) -> Act:
+async def publish(tx: Connection, version: Version, terms: Terms, author: str, note: str) -> Act:
     """Let a version decide: about everybody, or as a canary about a share of the people.
 
     Raises:
-        Rejected: 409; it decides about everybody already.
+        Rejected: 409; it decides about everybody already, or too many versions decide in turn.
     """
-    workspace, key, number = version.workspace, version.key, version.number
-    await tx.execute(_LOCK, workspace, key)
+    workspace, key, number, share = version.workspace, version.key, version.number, terms.share
+    await lock(tx, workspace, key)
     standing = {row["state"]: row["number"] for row in await tx.fetch(_STANDING, workspace, key)}
-    if standing.get("published") == number and (share is not None or "canary" not in standing):
-        message = f"version {number} decides about everybody already"
-        raise Rejected(409, "lifecycle.published", message)
+    before = await _eras(tx, workspace, key)
+    _check(before, number, terms, ends_canary=share is None and "canary" in standing)
+    after = _after(before, number, terms)
     action: Action = "publish" if share is None else "canary"
     replaced = ["canary", "published"] if share is None else ["canary"]
     await tx.execute(_RETIRE, workspace, key, replaced, number)
     state = "published" if share is None else "canary"
     await tx.execute(_DECIDE, workspace, key, number, state, share)
     told = Written(version.digest, version.yaml, author, note)
-    return await _act(tx, workspace, key, number, action, share, told)
+    return await _act(tx, workspace, key, after, action, share, told)
+
+
+def _check(before: Eras, number: int, terms: Terms, *, ends_canary: bool) -> None:
+    """Refuse what would change nothing, and what would never end."""
+    newest, count = before[-1], len(before)
+    alone = newest.policy in {"re-derive", "map"}
+    changes = not alone or (terms.policy == "re-derive" and count > 1)
+    if newest.number == number and not (ends_canary or (changes and terms.share is None)):
+        message = f"version {number} decides about everybody already"
+        raise Rejected(409, "lifecycle.published", message)
+    if terms.policy != "re-derive" and count >= MOST:
+        message = f"{MOST} versions decide in turn already; publish one by the policy re-derive"
+        raise Rejected(409, "lifecycle.too_many_eras", message)
+
+
+def _after(before: Eras, number: int, terms: Terms) -> Eras:
+    """Give the eras as a publication leaves them."""
+    if terms.policy == "re-derive":
+        return (KeptEra(number),)
+    at = to_datetime(max(terms.at, before[-1].since + 1))
+    return (*before, KeptEra(number, terms.policy, at, terms.stages))
 
 
 async def roll_back(tx: Connection, workspace: str, key: str, author: str, note: str) -> Act:
-    """End a canary; where there is none, let the version decide that decided before this one.
+    """End a canary; where there is none, let decide what decided before the last publication.
 
     Raises:
         Rejected: 409; there is nothing to go back to.
     """
-    await tx.execute(_LOCK, workspace, key)
+    await lock(tx, workspace, key)
     standing = {row["state"]: row["number"] for row in await tx.fetch(_STANDING, workspace, key)}
-    number = standing.get("published")
-    if number is not None and "canary" not in standing:
-        number = await tx.fetchval(_BEFORE, workspace, key, number)
-    if number is None:
+    found: Eras | None = None
+    if standing:
+        found = await _eras(tx, workspace, key)
+    if found is not None and "canary" not in standing:
+        before = await tx.fetchval(_BEFORE, workspace, key, eras.written(found))
+        found = None if before is None else eras.read(before)
+    if found is None:
         message = f"nothing decided about {key} before what decides now"
         raise Rejected(409, "lifecycle.nothing_before", message)
+    number = found[-1].number
     await tx.execute(_RETIRE, workspace, key, ["canary", "published"], number)
     await tx.execute(_DECIDE, workspace, key, number, "published", None)
-    return await _act(tx, workspace, key, number, "rollback", None, Written("", "", author, note))
+    return await _act(tx, workspace, key, found, "rollback", None, Written("", "", author, note))
+
+
+async def _eras(tx: Connection, workspace: str, key: str) -> Eras:
+    """Give what decides about everybody who is in no canary."""
+    return eras.read(await tx.fetchval(_ERAS, workspace, key))
 
 
 async def _insert(
@@ -241,12 +266,13 @@ async def _act(  # noqa: PLR0913, PLR0917 - a row
     tx: Connection,
     workspace: str,
     key: str,
-    number: int,
+    after: Eras,
     action: Action,
     share: float | None,
     by: Written,
 ) -> Act:
-    row = await tx.fetchrow(_ACT, workspace, key, number, action, share, by.author, by.note)
+    number, text = after[-1].number, eras.written(after)
+    row = await tx.fetchrow(_ACT, workspace, key, number, action, share, by.author, by.note, text)
     return _read_act(row)
 
 
@@ -255,4 +281,6 @@ def _version(row: Row) -> Version:
 
 
 def _read_act(row: Row) -> Act:
-    return Act(**{name: row[name] for name in Act.__struct_fields__})
+    fields: dict[str, Row] = {name: row[name] for name in Act.__struct_fields__}
+    fields["eras"] = eras.read(row["eras"])
+    return Act(**fields)
