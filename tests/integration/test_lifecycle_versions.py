@@ -108,7 +108,8 @@ class Shop:
         default, count = definitions.parse(by), 0
         async for person in people.people(self.database, Among(None)):
             lifecycle = (of or {}).get(UUID(bytes=person.id.bytes), default)
-            found = follow(course or Course.of(lifecycle), order(person.touches), until)
+            deciding = course or Course.of(lifecycle)
+            found = follow(deciding, order(person.touches), max(until, deciding.settled))
             assert found.state is not None
             assert states[UUID(bytes=person.id.bytes)][2] == pack(found.state)
             assert published[UUID(bytes=person.id.bytes)] == [
