@@ -74,7 +74,9 @@ def plain(course: Course, entry: Entry, claimed: Sequence[Claimed]) -> Lifecycle
 def _plain_in_turn(course: Course, entry: Entry, claimed: Sequence[Claimed]) -> Lifecycle | None:
     """Do the same where several definitions decide: whoever goes over is folded again."""
     if entry.state is None:
-        return course.lifecycle if claimed[0][0].time >= course.eras[-1].since else None
+        newest = course.eras[-1]
+        known = not entry.version or entry.definition == newest.lifecycle.digest
+        return newest.lifecycle if known and claimed[0][0].time >= newest.since else None
     place = course.place(entry.definition, entry.state)
     if place is None or (place.drains and _moves(place.lifecycle, entry.state, claimed)):
         return None

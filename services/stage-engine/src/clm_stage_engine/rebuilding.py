@@ -181,9 +181,9 @@ class Rebuilding:
         self, entry: Entry, past: Past, kind: Kind | None, row: Row | None = None
     ) -> Difference | None:
         """Fold somebody's history; None where that gives what is live, and nothing is known."""
-        lifecycle = self._rules.lifecycle(entry.workspace, entry.id)
+        course = self._rules.course(entry.workspace, entry.id)
         journal = Journal(0, 1, self._channels)
-        again = refold(lifecycle, entry, past, (), journal)
+        again = refold(course, entry, past, (), journal)
         if kind is None and row is not None:
             kind = _differs(row, again, journal, self._clock.now())
         if kind is None:

@@ -21,6 +21,7 @@ from clm_common.contracts.touchpoint import glance
 from clm_common.instant import from_datetime, to_datetime, to_rfc3339
 from clm_common.store.database import Database
 from clm_stage_engine import outbox, reasons
+from clm_stage_engine.core.eras import definition_of
 from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.core.traits import IDENTIFY, told
 from clm_stage_engine.queries import in_order, profiles
@@ -202,7 +203,7 @@ def _snapshot(identity: UUID, it: Snapshot) -> dict[str, object]:
         "identity_id": identity,
         "until": to_rfc3339(it.cut),
         "lifecycle": it.lifecycle,
-        "definition": it.definition,
+        "definition": definition_of(it.definition),
         "stage": it.state.stage,
         "stage_since": to_rfc3339(it.state.stage_since),
         "first_seen": to_rfc3339(it.state.first_seen),
