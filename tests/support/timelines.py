@@ -21,8 +21,8 @@ from clm_stage_engine.core.fold import (
     unpack,
 )
 from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.core.manual import ByHand, Occasion, message
-from clm_stage_engine.core.ours import MOVED
+from clm_stage_engine.core.manual import ByHand, message
+from clm_stage_engine.core.ours import MOVED, Occasion
 
 START = 20_000 * DAY
 """Day 0 of every example, in 2024."""

@@ -98,6 +98,32 @@ class Move(Struct):
     at: datetime
 
 
+class Named(Struct):
+    """An identifier that a decision is about."""
+
+    kind: str
+    value: str
+
+
+class Decision(Struct):
+    """Somebody's decision about who is one person."""
+
+    id: UUID
+    kind: str
+    at: datetime
+    reason: str | None
+    author: str | None
+    cause: str
+    identifiers: list[Named]
+    undone_by: UUID | None
+
+
+class Decisions(Struct):
+    """The newest decisions about a person, newest first."""
+
+    decisions: list[Decision]
+
+
 class Stored(Struct):
     """A store of a receipt."""
 
@@ -165,6 +191,29 @@ class People(Service):
             body={"to": stage, "reason": reason},
             headers={"Idempotency-Key": key},
         )
+
+    def decide(self, profile: UUID, what: str, body: dict[str, str], key: str) -> Decision:
+        """Decide who is one person; the same key means the same decision.
+
+        Args:
+            profile: about whom.
+            what: `merge`, `unmerge` or `split`.
+            body: what the route asks for.
+            key: names the decision.
+
+        Raises:
+            LocalError: the service does not answer, or refuses.
+        """
+        headers = {"Idempotency-Key": key}
+        return self.ask("POST", f"{PATH}/{profile}/{what}", Decision, body=body, headers=headers)
+
+    def decisions(self, profile: UUID) -> list[Decision]:
+        """Give the decisions about who is one person with somebody, the newest first.
+
+        Raises:
+            LocalError: the service does not answer, or refuses.
+        """
+        return self.ask("GET", f"{PATH}/{profile}/merges", Decisions).decisions
 
     def export(self, profile: UUID) -> Iterator[bytes]:
         """Give one JSON document in pieces, as they arrive.

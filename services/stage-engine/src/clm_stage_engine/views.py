@@ -71,6 +71,39 @@ class IdentityPage(BaseModel):
     next: str | None = Next
 
 
+class Named(BaseModel):
+    """An identifier that a decision is about."""
+
+    kind: str = Field(description="`user_id` or `anonymous_id`.")
+    value: str
+
+
+class Decision(BaseModel):
+    """Somebody's decision about who is one person."""
+
+    id: UUID
+    kind: Literal["alias", "merge", "split", "unmerge"]
+    at: datetime = Field(description="Its place among the others, in event time.")
+    recorded_at: datetime | None = Field(
+        description="When it was written down; null: it is safe, and will be in a moment."
+    )
+    reason: str | None = Field(description="Why; an alias call says none.")
+    author: str | None = Field(description="The `sub` of the token; null: an alias call.")
+    cause: str = Field(description="source/message id of what said it.")
+    identifiers: list[Named] = Field(
+        description="Of a merge first into whom; of an unmerge those of what it takes back."
+    )
+    undoes: UUID | None = Field(description="The decision that it takes back.")
+    undone_by: UUID | None = Field(description="The decision that took it back.")
+
+
+class DecisionPage(BaseModel):
+    """Some of the decisions about a person, the newest first."""
+
+    decisions: list[Decision]
+    next: str | None = Next
+
+
 class Touchpoint(BaseModel):
     """A touchpoint with all that it carried."""
 

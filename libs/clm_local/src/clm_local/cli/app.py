@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
@@ -13,6 +12,7 @@ from clm_local.cli.hook_commands import hook
 from clm_local.cli.journey_commands import journey
 from clm_local.cli.lifecycle_commands import lifecycle
 from clm_local.cli.plan_commands import plan
+from clm_local.cli.profile_commands import profile
 from clm_local.cli.quarantine_commands import quarantine
 from clm_local.cli.replay_commands import replay
 
@@ -24,7 +24,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 source = typer.Typer(help="The sources of touchpoints and their write keys.", no_args_is_help=True)
-profile = typer.Typer(help="One person's data.", no_args_is_help=True)
 token = typer.Typer(help="Bearer tokens for the APIs.", no_args_is_help=True)
 app.add_typer(source, name="source")
 app.add_typer(token, name="token")
@@ -38,7 +37,6 @@ app.command()(replay)
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Person = Annotated[str, typer.Argument(help="Their user id, or any identifier: anonymous_id:d-17.")]
 SourceName = Annotated[
     str, typer.Argument(help="Its name or the beginning of its id; see `clm source list`.")
 ]
@@ -260,66 +258,3 @@ def token_create(
     from clm_local.cli import token as command
 
     command.create(scope or ["admin"], ttl, subject)
-
-
-@profile.command("explain")
-def profile_explain(person: Person, *, as_json: AsJson = False) -> None:
-    """Say why a person is in their stage, and what could move them on."""
-    from clm_local.cli import profile as command
-
-    command.explain(person, as_json=as_json)
-
-
-@profile.command("move")
-def profile_move(
-    person: Person,
-    stage: Annotated[str, typer.Argument(help="The stage, by key or alias.")],
-    *,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in their history.")],
-) -> None:
-    """Move a person to a stage by hand; conditions go on from there."""
-    from clm_local.cli import profile as command
-
-    command.move(person, stage, reason)
-
-
-@profile.command("export")
-def profile_export(
-    person: Person,
-    *,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file to write; else standard output.")
-    ] = None,
-) -> None:
-    """Write everything that is kept of a person, as one JSON document."""
-    from clm_local.cli import profile as command
-
-    command.export(person, out)
-
-
-@profile.command("erase")
-def profile_erase(
-    person: Person,
-    *,
-    reason: Annotated[
-        str, typer.Option("--reason", help="Why, for the receipt; name nobody in it.")
-    ],
-    yes: Yes = False,
-    wait: Annotated[
-        float, typer.Option("--wait", min=0, help="Seconds to wait for every store to confirm.")
-    ] = 30.0,
-) -> None:
-    """Erase a person everywhere, for ever, and show the receipt."""
-    from clm_local.cli import profile as command
-
-    command.erase(person, reason, sure=yes, seconds=wait)
-
-
-@profile.command("receipt")
-def profile_receipt(
-    erasure: Annotated[UUID, typer.Argument(help="The receipt's id.")], *, as_json: AsJson = False
-) -> None:
-    """Show what became of an erasure: each store, and when each topic is clean."""
-    from clm_local.cli import profile as command
-
-    command.receipt(erasure, as_json=as_json)

@@ -16,6 +16,7 @@ from clm_stage_engine.api import (
     erasures,
     exports,
     histories,
+    merges,
     moves,
     overviews,
     profiles,
@@ -60,7 +61,8 @@ def make_app(  # noqa: PLR0913 - what stands behind the API
     app = new_app("stage-engine", title="CLM stage-engine", description=_DESCRIPTION, version="1")
     app.state.verifier = verifier
     app.state.parts = Parts(database, clock, board, live, producer, identifiers or shipped())
-    for routes in (profiles, histories, moves, streams, exports, erasures, overviews, versions):
+    known = profiles, histories, moves, merges, streams, exports, erasures, overviews, versions
+    for routes in known:
         app.include_router(routes.router)
     app.add_middleware(Etags)
     return app

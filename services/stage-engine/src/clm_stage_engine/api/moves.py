@@ -14,8 +14,8 @@ from clm_common.errors import Rejected
 from clm_common.instant import from_datetime, to_datetime
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, Instant, Parts, Subject, find, unknown
-from clm_stage_engine.core.manual import ByHand, Occasion, message
-from clm_stage_engine.core.ours import SOURCE
+from clm_stage_engine.core.manual import ByHand, message
+from clm_stage_engine.core.ours import SOURCE, Occasion
 from clm_stage_engine.queries import explaining, moving, profiles
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.sight import FOREVER, PRESENT

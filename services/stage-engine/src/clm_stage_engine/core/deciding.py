@@ -14,11 +14,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from clm_common.bus.ports import Message
 from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID
 from clm_common.contracts.touchpoint import customer_id
 from clm_stage_engine.core.identity import Derive, Key, Sighting
 from clm_stage_engine.core.merging import Decision, Kind
-from clm_stage_engine.core.ours import DECISIONS, SOURCE
+from clm_stage_engine.core.ours import DECISIONS, EVENTS, SOURCE, Occasion, sent
 
 ALIAS: Final = "alias"
 KINDS: Final = frozenset({ALIAS, *DECISIONS})
@@ -73,6 +74,18 @@ class ByHand(Struct, frozen=True):
     reason: str
     author: str
     undoes: UUID | None = None
+
+
+def message(kind: Kind, decision: ByHand, occasion: Occasion) -> Message:
+    """Write a decision as a message of `clm.touchpoints`.
+
+    Raises:
+        ValueError: reason or author is missing.
+    """
+    if not decision.reason.strip() or not decision.author.strip():
+        raise ValueError("a decision needs a reason and an author")
+    properties: dict[str, object] = msgspec.structs.asdict(decision)
+    return sent(EVENTS[kind], properties, occasion)
 
 
 class _Alias(Struct, frozen=True, rename="camel"):

@@ -24,7 +24,7 @@ from clm_stage_engine import outbox, reasons
 from clm_stage_engine.core.eras import definition_of
 from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.core.traits import IDENTIFY, told
-from clm_stage_engine.queries import in_order, profiles
+from clm_stage_engine.queries import in_order, merging, profiles
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.touchpoints import UNCOUNTED, touchpoint
 from clm_stage_engine.store import reading, snapshots
@@ -104,12 +104,14 @@ async def export(
         ids = [row["id"] for row in mine]
         merges = await db.fetch(_MERGES, ids, now)
         folded = await snapshots.load(db, ids)
+        decided = await merging.all_about(db, workspace, ids, now)
     about = {
         "workspace": workspace,
         "exported_at": to_rfc3339(from_datetime(now)),
         "profile": None if present is None else Raw(present.model_dump_json().encode()),
         "identities": [_identity(row) for row in mine],
         "merges": [_merge(row) for row in merges],
+        "decisions": [Raw(it.model_dump_json().encode()) for it in decided],
         "snapshots": [_snapshot(each, it) for each, it in folded.items()],
     }
     yield msgspec.json.encode(about)[:-1] + b',"stage_changes":['
