@@ -57,6 +57,13 @@ def ask(own: Installation, service: str, path: str, **question: str) -> Json:
     return found
 
 
+def test_everybody_stands_where_their_history_says(own: Installation, report: Json) -> None:
+    replayed = msgspec.json.decode(own.clm("replay", "--json"))
+
+    assert replayed["differed"] == {}
+    assert replayed["same"] >= report["people"]["profiles"]
+
+
 def test_every_event_that_was_sent_landed(report: Json, truth: Truth) -> None:
     assert report["events"] == {"sent": truth.events, "landed": truth.events, "errors": {}}
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
 import pytest
 
-from clm_common.bus.kafka import GroupProducer, KafkaSettings, PartitionReader
-from clm_common.clock import SystemClock
 from clm_common.contracts import journey
 from clm_common.contracts.journey import IdentityMoved, TouchpointApplied
 from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS
-from clm_common.runtime.worker import Worker
-from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
-from clm_common.store.offsets import Leases
 from clm_metrics.core.calendar import Zones
 from clm_metrics.handlers import open_handler
 from clm_metrics.store import SCHEMA
 from clm_stage_engine.outbox import Facts
+from tests.support.consuming import consuming
 from tests.support.measuring import figures, totals
 from tests.support.servers import DatabaseServer, KafkaNode
 from tests.support.shop import COPY, Records, Shop, clickstream, open_shop
@@ -37,56 +31,8 @@ async def shop(
         yield running
 
 
-@asynccontextmanager
-async def counting(
-    url: str, kafka: KafkaSettings, topic: str, offsets: Mapping[int, int] | None = None
-) -> AsyncGenerator[Database]:
-    """Count what stands on a topic, from the offsets on; when entered, all of it is counted."""
-    stop = asyncio.Event()
-    async with (
-        Database(url, schema=SCHEMA, name="metrics-test") as database,
-        PartitionReader(kafka) as reader,
-        GroupProducer(kafka) as producer,
-    ):
-        async with database.connection() as db:
-            for partition, offset in (offsets or {}).items():
-                await db.execute(
-                    "INSERT INTO consumer_partition (topic, partition, next_offset) "
-                    "VALUES ($1, $2, $3)",
-                    topic,
-                    partition,
-                    offset,
-                )
-        worker = Worker(
-            topic=topic,
-            reader=reader,
-            producer=producer,
-            database=database,
-            leases=Leases(database, topic=topic, partitions=6, owner="metrics-test", lease=4.0),
-            open_handler=partial(open_handler, Zones()),
-            clock=SystemClock(),
-        )
-        running = asyncio.create_task(worker.run(stop))
-        await _counted(kafka, database, topic)
-        yield database
-        stop.set()
-        await running
-
-
-async def _counted(kafka: KafkaSettings, database: Database, topic: str) -> None:
-    """Wait until every record is handled; markers of transactions may follow the last one."""
-    wanted: dict[int, int] = {}
-    async with PartitionReader(kafka) as reader:
-        reader.assign({(topic, it): 0 for it in range(JOURNEY.partitions)})
-        while records := await reader.read(limit=5_000, wait=1.0):
-            wanted |= {part: batch[-1].offset + 1 for (_, part), batch in records.items()}
-    ask = "SELECT partition, next_offset FROM consumer_partition WHERE topic = $1"
-    async with asyncio.timeout(60), database.connection() as db:
-        while True:
-            reached = {it["partition"]: it["next_offset"] for it in await db.fetch(ask, topic)}
-            if all(reached.get(part, 0) >= offset for part, offset in wanted.items()):
-                return
-            await asyncio.sleep(0.1)
+counting = partial(consuming, SCHEMA, partial(open_handler, Zones()))
+"""Count what stands on a topic, from the offsets on; when entered, all of it is counted."""
 
 
 def of_workspace(records: Records, workspace: str) -> list[tuple[bytes, bytes]]:

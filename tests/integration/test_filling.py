@@ -1,0 +1,166 @@
+"""Metrics and engagement started from nothing: filled from a copy of the river, they go on live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sys
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clm_common.clock import SystemClock
+from clm_common.contracts.topics import JOURNEY
+from clm_common.runtime.handler import OpenHandler
+from clm_common.store.database import Database
+from clm_common.store.migrations import migrate
+from clm_engagement import store as engagement
+from clm_engagement.app import open_handler as open_journeys
+from clm_engagement.channels import discover
+from clm_engagement.definitions import FOLDER, load_definitions
+from clm_engagement.handlers import Plans
+from clm_metrics import store as metrics
+from clm_metrics.core.calendar import Zones
+from clm_metrics.handlers import open_handler as open_figures
+from tests.support.consuming import consuming
+from tests.support.measuring import figures, totals
+from tests.support.servers import DatabaseServer, KafkaNode
+from tests.support.shop import Shop, clickstream, open_shop
+
+WINDOW = 60 * 86_400_000_000
+"""A live window (µs) in which everything that the visitors do would be acted upon."""
+
+
+@pytest.fixture
+async def shop(
+    kafka_node: Callable[[], KafkaNode], database_server: DatabaseServer
+) -> AsyncGenerator[Shop]:
+    async with open_shop(kafka_node(), database_server) as running:
+        yield running
+
+
+@pytest.fixture
+async def urls(database_server: DatabaseServer) -> AsyncGenerator[list[str]]:
+    """Give two databases: of a service that read everything, and of one that begins anew."""
+    made = [await database_server.create() for _ in "ab"]
+    yield made
+    for url in made:
+        await database_server.drop(url)
+
+
+async def copied(shop: Shop, folder: Path) -> Path:
+    """Let visitors come before, while and after the river is copied; gives the copy's file."""
+    chance = random.Random(6)
+    await shop.send(clickstream(chance, 150, "a"))
+    await shop.settled(150)
+    await shop.send(clickstream(chance, 150, "b"))
+    code, result, told = await shop.republish()
+    assert code == 0, told
+    await shop.send(clickstream(chance, 150, "c"))
+    await shop.settled(450)
+    file = folder / "copy.json"
+    file.write_text(json.dumps(result))
+    return file
+
+
+async def fill(shop: Shop, program: str, url: str, file: Path) -> tuple[int, str]:
+    inherited = {name: text for name, text in os.environ.items() if name[:4] != "CLM_"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", program, str(file)),
+        env=inherited | shop.environment | {"CLM_DATABASE_URL": url},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+    return process.returncode or 0, told.decode()
+
+
+async def test_metrics_filled_from_a_copy_and_started_counts_as_one_that_read_everything(
+    shop: Shop, urls: list[str], tmp_path: Path
+) -> None:
+    counting = partial(consuming, metrics.SCHEMA, partial(open_figures, Zones()))
+    file = await copied(shop, tmp_path)
+    await migrate(urls[0], package="clm_metrics", schema=metrics.SCHEMA)
+
+    code, told = await fill(shop, "clm_metrics.fill", urls[1], file)
+    again, refusal = await fill(shop, "clm_metrics.fill", urls[1], file)
+    async with (
+        counting(urls[0], shop.kafka, JOURNEY.name) as live,
+        counting(urls[1], shop.kafka, JOURNEY.name) as filled,
+    ):
+        wanted, found = await figures(live), await figures(filled)
+        everything, together = await totals(live), await totals(filled)
+
+    assert code == 0, told
+    assert "0 records to go" in told
+    assert again == 78
+    assert "has read clm.journey" in refusal
+    assert found == wanted
+    assert together == everything
+
+
+def planning(window: int) -> OpenHandler:
+    definitions = load_definitions(FOLDER, discover())
+    plans = Plans(definitions.journeys, clock=SystemClock(), window=window)
+    return partial(open_journeys, plans)
+
+
+async def test_engagement_filled_from_a_copy_knows_as_much_and_writes_to_nobody_for_it(
+    shop: Shop, urls: list[str], tmp_path: Path
+) -> None:
+    file = await copied(shop, tmp_path)
+    await migrate(urls[0], package="clm_engagement", schema=engagement.SCHEMA)
+
+    code, told = await fill(shop, "clm_engagement.fill", urls[1], file)
+    async with Database(urls[1], schema=engagement.SCHEMA, name="test") as database:
+        planned = await messages(database)
+    live, filled = (
+        consuming(engagement.SCHEMA, planning(window), url, shop.kafka, JOURNEY.name)
+        for url, window in zip(urls, (WINDOW, 0), strict=True)
+    )
+    async with live as wanted, filled as found:
+        known = [await knowledge(it) for it in (wanted, found)]
+        ids = [{each for each, _, _ in await messages(it)} for it in (wanted, found)]
+        written = {state for _, state, _ in await messages(wanted)}
+
+    assert code == 0, told
+    assert planned
+    assert {state for _, state, _ in planned} == {"skipped"}
+    assert "pending" in written
+    assert known[0] == known[1]
+    assert ids[0] == ids[1]
+
+
+async def knowledge(database: Database) -> list[list[tuple[Any, ...]]]:  # Any: columns
+    """Give all that engagement has learnt of the river."""
+    tables = ("identity", "trait", "stage_entry")
+    async with database.connection() as db:
+        return [
+            [tuple(row) for row in await db.fetch(f"SELECT * FROM {it} ORDER BY 1, 2")]  # noqa: S608 - constants
+            for it in tables
+        ]
+
+
+async def messages(database: Database) -> list[tuple[Any, ...]]:  # Any: columns
+    """Give what was planned."""
+    async with database.connection() as db:
+        return [tuple(it) for it in await db.fetch("SELECT id, state, reason FROM message")]
+
+
+async def test_what_is_no_copy_is_refused_before_anything_is_read(
+    shop: Shop, urls: list[str], tmp_path: Path
+) -> None:
+    nothing = tmp_path / "nothing.json"
+    half = tmp_path / "half.json"
+    half.write_text('{"topic": "shop.copy", "switch_over": {"clm.journey": {"0": 1}}}')
+
+    missing = await fill(shop, "clm_metrics.fill", urls[1], nothing)
+    broken = await fill(shop, "clm_metrics.fill", urls[1], half)
+
+    assert (missing[0], broken[0]) == (78, 78)
+    assert "nothing.json" in missing[1]
+    assert "each partition" in broken[1]
