@@ -11,7 +11,8 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clm_common.bus.kafka.records import Compression, Encoded, RecordBatch
+from clm_common.bus.columns import Columns
+from clm_common.bus.kafka.records import Compression, Encoded, RecordBatch, bodies_of
 from clm_common.bus.ports import Message, Shared
 
 TIME: Final = 1_795_000_000_000
@@ -55,7 +56,7 @@ def ours(
     sent: Sequence[Message], codec: Compression | None, *, transactional: bool = False
 ) -> bytes:
     batch = RecordBatch(time=TIME, limit=10**9, compression=codec, transactional=transactional)
-    assert batch.extend(sent, Encoded()) == len(sent)
+    assert batch.extend(bodies_of(sent, Encoded())) == len(sent)
     batch._set_producer_state(7, 3, 11)
     return bytes(batch._build())
 
@@ -69,6 +70,22 @@ def test_a_batch_is_what_aiokafka_writes(
     assert ours(sent, codec, transactional=transactional) == theirs(
         sent, codec, transactional=transactional
     )
+
+
+@given(st.lists(st.tuples(values, values, values, shared), max_size=30), st.integers(0, 20_000))
+def test_messages_kept_by_column_are_written_as_any_others(
+    rows: list[tuple[bytes, bytes, bytes, Shared | None]], size: int
+) -> None:
+    kept = Columns("t", ("id", "größe"))
+    for key, value, own, in_common in [*rows, (b"k", b"v" * size, b"o" * size, None)]:
+        kept.keys.append(key)
+        kept.values.append(value)
+        kept.shared.append(in_common)
+        for column, text in zip(kept.headers, (own, value), strict=True):
+            column.append(text)
+
+    assert bodies_of(kept, Encoded()) == bodies_of([*kept], Encoded())
+    assert kept[-1:] == [Message("t", b"k", b"v" * size, kept[-1].headers)]
 
 
 def test_large_messages_are_written_alike_too() -> None:
@@ -91,10 +108,10 @@ def test_gzip_is_readable_and_numbers_its_records() -> None:
 @pytest.mark.parametrize("size", [100, 5_000])
 def test_a_full_batch_takes_no_more_but_an_empty_one_takes_any(size: int) -> None:
     batch = RecordBatch(time=TIME, limit=1_000, compression=None)
-    sent = [Message("t", b"k", b"v" * size)] * 20
+    sent = bodies_of([Message("t", b"k", b"v" * size)] * 20, Encoded())
 
-    first = batch.extend(sent, Encoded())
-    second = batch.extend(sent[first:], Encoded())
+    first = batch.extend(sent)
+    second = batch.extend(sent[first:])
 
     assert 1 <= first < 20
     assert second == 0
@@ -104,6 +121,6 @@ def test_a_full_batch_takes_no_more_but_an_empty_one_takes_any(size: int) -> Non
 
 def test_a_batch_that_is_sent_again_has_the_same_bytes() -> None:
     batch = RecordBatch(time=TIME, limit=1_000, compression="snappy")
-    batch.extend([Message("t", b"k", b"v")], Encoded())
+    batch.extend(bodies_of([Message("t", b"k", b"v")], Encoded()))
 
     assert batch._build() is batch._build()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from clm_common.bus.columns import values_of
 from clm_common.bus.ports import Message
 from clm_common.errors import InvalidMessage
 
@@ -24,7 +25,7 @@ def measure(messages: Sequence[Message]) -> int:
     Raises:
         InvalidMessage: a message alone is larger than a broker takes.
     """
-    sizes = [len(message.value) for message in messages]
+    sizes = [*map(len, values_of(messages))]
     if max(sizes, default=0) > _CLOSE:
         for message in messages:
             refuse_oversize(message)
@@ -40,11 +41,20 @@ def refuse_oversize(message: Message) -> None:
     size = _RECORD_OVERHEAD + len(message.key) + len(message.value)
     headers = message.all_headers()
     size += sum(len(name) * 4 + len(value) + _HEADER_OVERHEAD for name, value in headers)
+    refuse(message.topic, size)
+
+
+def refuse(topic: str, size: int) -> None:
+    """Make sure that so many bytes fit into a batch of their own.
+
+    Raises:
+        InvalidMessage: they do not.
+    """
     if size > MESSAGE_BYTES:
         raise InvalidMessage(
             "bus.oversize",
-            f"a message of {size} bytes for {message.topic}; at most {MESSAGE_BYTES} are taken",
-            topic=message.topic,
+            f"a message of {size} bytes for {topic}; at most {MESSAGE_BYTES} are taken",
+            topic=topic,
             size=size,
             limit=MESSAGE_BYTES,
         )

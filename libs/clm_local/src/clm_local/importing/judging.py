@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-from clm_ingest.core.admission import UNTIMED, Origin, admit
+from clm_ingest.core.admission import Origin, admit
 from clm_ingest.core.glimpse import Fault
+from clm_ingest.core.heads import UNTIMED
 from clm_ingest.core.parcel import Limits, unpack_batch
 
 _LIMITS: Final = Limits()
@@ -39,7 +40,7 @@ def judge(events: Sequence[bytes], *, now: int) -> list[Fault | None]:
     faults: list[Fault | None] = []
     for index in range(len(events)):
         fault = refused.get(index)
-        if fault is None and UNTIMED in next(admitted).headers:
+        if fault is None and UNTIMED in next(admitted).all_headers():
             fault = _UNTIMED
         faults.append(fault)
     return faults

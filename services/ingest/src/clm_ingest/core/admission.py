@@ -10,36 +10,32 @@ Its time is the first usable one of `timestamp`, `originalTimestamp`, its own an
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
-from clm_common.bus.ports import Message, Shared
-from clm_common.contracts.envelope import JSON, SPECVERSION, Header
+from clm_common.bus.columns import Columns
+from clm_common.bus.ports import Message
 from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.contracts.touchpoint import (
     BOT,
     HISTORICAL,
     INTERNAL,
-    MARKS_HEADER,
     TYPES,
     TouchpointType,
     customer_id,
-    source_uri,
 )
 from clm_ingest.core.crawlers import crawls
 from clm_ingest.core.glimpse import Fault, Glimpse, examine
+from clm_ingest.core.heads import OWN, InCommon
 from clm_ingest.core.parcel import Limits, Parcel
-from clm_ingest.core.timing import EARLIEST, exact, latest_of, normalise, read, text_of
-
-TYPE_HEADERS: Final[dict[str, Header]] = {
-    kind: ("ce_type", f"clm.touchpoint.{kind}.v1".encode()) for kind in TYPES
-}
-UNTIMED: Final[Header] = ("ce_untimed", b"1")
+from clm_ingest.core.timing import EARLIEST, all_exact, latest_of, normalise, read, text_of
 
 _TOPIC: Final = TOUCHPOINTS.name
+_MANY: Final = 4
+"""Events from which on it is cheaper to judge them by column."""
+
 _as_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -107,9 +103,9 @@ class Verdicts(Struct, frozen=True):
         ids: the message ids of those admitted, in the same order.
     """
 
-    admitted: list[Message]
+    admitted: Sequence[Message]
     refused: list[Refusal]
-    ids: list[bytes]
+    ids: Sequence[bytes]
 
 
 def admit(
@@ -137,7 +133,7 @@ def admit(
             desk.put(bytes(event), None)
     else:
         desk.put_all(parcel.events, parcel.glimpses)
-    return desk.verdicts
+    return Verdicts(desk.admitted, desk.refused, desk.ids)
 
 
 class _Desk:
@@ -159,61 +155,68 @@ class _Desk:
         self._browser = origin.browser
         self._marks = [mark.encode() for mark in marks_of_request(parcel, origin)]
         self._received = text_of(origin.received)
-        self._shared = _InCommon(origin.workspace, origin.source, self._received)
+        self._in_common = InCommon(origin.workspace, origin.source, self._received)
         self._latest = latest_of(self._received)
         self._sent_at = normalise(read(parcel.sent_at), self._latest)
-        self.verdicts = Verdicts([], [], [])
+        self.admitted = Columns(_TOPIC, OWN)
+        self.ids, self._times = self.admitted.headers
+        self.refused: list[Refusal] = []
 
     def put_all(self, events: Sequence[Raw | bytes], glimpses: Sequence[Glimpse]) -> None:
-        """Judge events whose fields are right one by one.
-
-        Those with nothing odd about them, nearly all, are dealt with here and now: what it costs
-        to admit one is the better part of what ingest costs.
-        """
-        browser = self._browser
-        admitted, shared, latest = self.verdicts.admitted, self._shared, self._latest
-        prefix, largest, kind = self._prefix, self._limits.event_bytes, self._kind
-        ids, inspect = self.verdicts.ids, self._inspect
-        marked = bool(self._marks)
-        for event, seen in zip(events, glimpses, strict=True):
-            raw, message_id, customer = bytes(event), seen.message_id, seen.user_id
-            common, time = shared[seen.type], exact(seen.timestamp)
-            agent = (seen.context and seen.context.user_agent) or browser
-            if (
-                common is None
-                or not message_id
-                or type(customer) is not str
-                or not customer
-                or not EARLIEST <= time <= latest
-                or (not seen.event and seen.type == "track")
-                or (kind is not None and kind != seen.type)
-                or seen.write_key is not None
-                or len(raw) > largest
-                or inspect is not None
-                or marked
-                or (agent and _is_bot(agent))
-            ):
+        """Judge events whose fields are right one by one."""
+        values = [*map(bytes, events)]
+        if len(values) < _MANY or not self._put_at_once(values, glimpses):
+            for raw, seen in zip(values, glimpses, strict=True):
                 self.put(raw, seen)
-                continue
-            ids.append(id_ := message_id.encode())
-            headers = [("ce_id", id_), ("ce_time", time)]
-            admitted.append(Message(_TOPIC, prefix + customer.encode(), raw, headers, common))
+
+    def _put_at_once(self, values: list[bytes], glimpses: Sequence[Glimpse]) -> bool:
+        """Judge a batch with nothing odd about it, as nearly all are: by column it costs half.
+
+        False, and nothing is done, if there is anything odd.
+        """
+        types: list[TouchpointType | None] = [seen.type for seen in glimpses]
+        ids = [seen.message_id for seen in glimpses]
+        customers = [seen.user_id for seen in glimpses]
+        times = all_exact([seen.timestamp for seen in glimpses])
+        names = [seen.event for seen in glimpses if seen.type == "track"]
+        keys = [seen.write_key for seen in glimpses]
+        agents = [seen.context and seen.context.user_agent for seen in glimpses]
+        if (
+            self._kind is not None
+            or self._inspect is not None
+            or self._marks
+            or None in types
+            or not all(ids)
+            or not all(customers)
+            or {*map(type, customers)} != {str}
+            or not all(names)
+            or not times
+            or not EARLIEST <= min(times) <= max(times) <= self._latest
+            or keys.count(None) < len(keys)
+            or max(map(len, values)) > self._limits.event_bytes
+            or any(map(_is_bot, filter(None, [*agents, self._browser])))
+        ):
+            return False
+        admitted, prefix, in_common = self.admitted, self._prefix, self._in_common
+        self.ids += map(str.encode, cast("list[str]", ids))
+        self._times += times
+        admitted.keys += [prefix + it for it in map(str.encode, cast("list[str]", customers))]
+        admitted.values += values
+        admitted.shared += [in_common[type_] for type_ in types]
+        return True
 
     def put(self, raw: bytes, seen: Glimpse | None) -> None:
         """Judge the next event; without a glimpse, or where it is too large, look closely."""
-        verdicts, most = self.verdicts, self._limits.event_bytes
+        most = self._limits.event_bytes
         if seen is not None and len(raw) <= most:
-            verdict = self.decide(raw, seen)
+            fault = self.decide(raw, seen)
         else:
-            verdict = self.examine(raw)
-        if isinstance(verdict, Message):
-            verdicts.admitted.append(verdict)
-            verdicts.ids.append(verdict.headers[0][1])
-        else:
-            index = len(verdicts.admitted) + len(verdicts.refused)
-            verdicts.refused.append(Refusal(verdict, index, raw[:most]))
+            fault = self.examine(raw)
+        if fault is not None:
+            index = len(self.admitted) + len(self.refused)
+            self.refused.append(Refusal(fault, index, raw[:most]))
 
-    def examine(self, raw: bytes) -> Message | Fault:
+    def examine(self, raw: bytes) -> Fault | None:
         """Judge an event that has to be looked at closely."""
         if len(raw) > self._limits.event_bytes:
             return _too_large(raw, self._limits)
@@ -222,7 +225,7 @@ class _Desk:
             return found
         return self.decide(raw, found.glimpse, rewrite=found.rewrite)
 
-    def decide(self, raw: bytes, seen: Glimpse, *, rewrite: bool = False) -> Message | Fault:
+    def decide(self, raw: bytes, seen: Glimpse, *, rewrite: bool = False) -> Fault | None:
         """Judge an event whose fields are right one by one; `rewrite` says its bytes are not."""
         customer, message_id, kind = seen.user_id, seen.message_id, self._kind or seen.type
         if type(customer) is not str or not customer:
@@ -238,16 +241,15 @@ class _Desk:
                 return found
             raw = found
         time = normalise(seen.timestamp, self._latest) or self._other_time(seen)
-        headers = [("ce_id", message_id.encode()), ("ce_time", time or self._received)]  # id first
-        if time is None:
-            headers.append(UNTIMED)
         marks = self._marks
         if _is_bot((seen.context and seen.context.user_agent) or self._browser):
             marks = [BOT.encode(), *marks]
-        if marks:
-            headers.append((MARKS_HEADER, b",".join(marks)))
-        key = self._prefix + customer.encode()
-        return Message(_TOPIC, key, raw, headers, self._shared[kind])
+        self.ids.append(message_id.encode())
+        self._times.append(time or self._received)
+        self.admitted.keys.append(self._prefix + customer.encode())
+        self.admitted.values.append(raw)
+        self.admitted.shared.append(self._in_common.of(kind, marks, untimed=time is None))
+        return None
 
     def _other_time(self, seen: Glimpse) -> bytes | None:
         latest = self._latest
@@ -262,32 +264,6 @@ def marks_of_request(parcel: Parcel, origin: Origin) -> tuple[str, ...]:
     """Give the marks that all events of a request have."""
     marks = ((INTERNAL, origin.internal), (HISTORICAL, parcel.historical))
     return tuple(mark for mark, holds in marks if holds)
-
-
-class _InCommon(dict[TouchpointType | None, Shared | None]):
-    """By type, the headers that a request's touchpoints have in common; None has none.
-
-    With each touchpoint's own they are what `envelope_of(...).headers()` gives. They are made when
-    they are asked for first: most requests hold events of one or two types.
-    """
-
-    def __init__(self, workspace: str, source: str, received: bytes) -> None:
-        super().__init__({None: None})
-        self._received = (("ce_receivedtime", received),)
-        self._fixed = _fixed(workspace, source)
-
-    def __missing__(self, kind: TouchpointType) -> Shared:
-        found = self[kind] = Shared(self._received, self._fixed[kind])
-        return found
-
-
-@lru_cache(maxsize=512)
-def _fixed(workspace: str, source: str) -> dict[str, tuple[Header, ...]]:
-    """Give, by type, the headers that all touchpoints of a source have."""
-    source_header = ("ce_source", source_uri(workspace, source).encode())
-    return {
-        kind: (SPECVERSION, source_header, header, JSON) for kind, header in TYPE_HEADERS.items()
-    }
 
 
 def _missing(kind: str | None, customer: str | None, message_id: str | None) -> Fault:

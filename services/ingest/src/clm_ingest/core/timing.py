@@ -7,6 +7,7 @@ where all of a device's events are seen.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -26,7 +27,7 @@ _SECONDS_BELOW: Final = 1e11
 
 _LONGEST: Final = 64
 _DATE: Final = len("2026-11-22")
-_WHOLE_SECOND: Final = len('"2026-11-22T10:00:00Z"')
+_WHOLE_SECOND: Final = len("2026-11-22T10:00:00Z")
 _EPOCH_DIGITS: Final = re.compile(r"-?\d{9,14}(\.\d*)?", re.ASCII)
 _ORDINAL: Final = re.compile(r"(\d{4})-?(\d{3})([T ].*)?", re.ASCII)
 _MONTH: Final = re.compile(r"\d{4}-\d{2}", re.ASCII)
@@ -51,11 +52,17 @@ def _day_after(date: bytes) -> bytes:
     return (datetime.fromisoformat(date.decode()) + AHEAD).date().isoformat().encode()
 
 
-def exact(value: datetime | float | None) -> bytes:
-    """Write the commonest form quickly: a datetime in UTC with a fraction; others are empty."""
-    if type(value) is not datetime or value.tzinfo is not UTC or not value.microsecond:
-        return b""
-    return _encode(value)[1:-1]
+def all_exact(moments: Sequence[datetime | float | None]) -> list[bytes]:
+    """Write datetimes in UTC as `normalise` does, all at once; none, if one is anything else."""
+    texts: list[bytes] = _encode(moments)[2:-2].split(b'","')
+    if len(texts) != len(moments):
+        return []  # a number stands between them, or null
+    lengths = {*map(len, texts)}
+    if lengths == {len(EARLIEST)}:
+        return texts
+    if lengths <= {len(EARLIEST), _WHOLE_SECOND}:
+        return [text if len(text) > _WHOLE_SECOND else _with_fraction(text) for text in texts]
+    return []  # a naive datetime, or one in another zone
 
 
 def normalise(value: datetime | float | None, latest: bytes) -> bytes | None:
@@ -78,8 +85,12 @@ def normalise(value: datetime | float | None, latest: bytes) -> bytes | None:
 
 
 def _text(moment: datetime) -> bytes:
-    text = _encode(moment)
-    return text[1:-2] + b".000000Z" if len(text) == _WHOLE_SECOND else text[1:-1]
+    text = _encode(moment)[1:-1]
+    return _with_fraction(text) if len(text) == _WHOLE_SECOND else text
+
+
+def _with_fraction(text: bytes) -> bytes:
+    return text[:-1] + b".000000Z"
 
 
 def read(value: object) -> datetime | None:

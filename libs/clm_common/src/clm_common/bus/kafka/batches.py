@@ -14,20 +14,21 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
 
+from clm_common.bus.columns import Columns
 from clm_common.bus.kafka.lifecycle import drain_waiters, retrieve
-from clm_common.bus.kafka.records import Compression, Encoded, RecordBatch
+from clm_common.bus.kafka.records import Compression, Encoded, RecordBatch, bodies_of
 from clm_common.bus.ports import Message
-from clm_common.bus.size import BATCH_BYTES, refuse_oversize
+from clm_common.bus.size import BATCH_BYTES, refuse
 
 
-class _Rows(dict[str, list[list[Message]]]):
-    """Messages of each topic, by partition."""
+class _Rows(dict[str, list[list[bytes]]]):
+    """The bodies of messages of each topic, by partition."""
 
     def __init__(self, partitions: Mapping[str, int]) -> None:
         super().__init__()
         self._partitions = partitions
 
-    def __missing__(self, topic: str) -> list[list[Message]]:
+    def __missing__(self, topic: str) -> list[list[bytes]]:
         row = self[topic] = [[] for _ in range(self._partitions[topic])]
         return row
 
@@ -60,19 +61,20 @@ class Batches:
         Raises:
             InvalidMessage: a message is too large because of its headers; others may stay.
         """
-        if len(messages) == 1:  # a single event pays for no row of all partitions
-            (message,) = messages
-            topic = message.topic
-            self.put(messages, topic, crc32(message.key) % partitions[topic])
-            return
+        bodies = bodies_of(messages, self._encoded)
         rows = _Rows(partitions)
-        for message in messages:
-            row = rows[message.topic]
-            row[crc32(message.key) % len(row)].append(message)  # as `topics.partition_of`
+        if isinstance(messages, Columns):
+            row = rows[messages.topic]
+            for key, body in zip(messages.keys, bodies, strict=True):
+                row[crc32(key) % len(row)].append(body)  # as `topics.partition_of`
+        else:
+            for message, body in zip(messages, bodies, strict=True):
+                row = rows[message.topic]
+                row[crc32(message.key) % len(row)].append(body)
         for topic, row in rows.items():
             for partition, part in enumerate(row):
                 if part:
-                    self.put(part, topic, partition)
+                    self._put(part, topic, partition)
 
     def put(self, messages: Sequence[Message], topic: str, partition: int) -> None:
         """Append messages to a partition, whatever their keys.
@@ -80,12 +82,15 @@ class Batches:
         Raises:
             InvalidMessage: as `add`.
         """
+        self._put(bodies_of(messages, self._encoded), topic, partition)
+
+    def _put(self, bodies: Sequence[bytes], topic: str, partition: int) -> None:
         queue = self._queues.setdefault((topic, partition), [])
-        taken = queue[-1].extend(messages, self._encoded) if queue else 0
-        while taken < len(messages):
-            refuse_oversize(messages[taken])  # a batch takes its first message whatever the size
+        taken = queue[-1].extend(bodies) if queue else 0
+        while taken < len(bodies):
+            refuse(topic, len(bodies[taken]))  # a batch takes its first message whatever the size
             queue.append(self._begin())
-            taken += queue[-1].extend(messages[taken:], self._encoded)
+            taken += queue[-1].extend(bodies[taken:])
 
     def _begin(self) -> RecordBatch:
         return RecordBatch(

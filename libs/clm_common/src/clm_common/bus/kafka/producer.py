@@ -31,6 +31,7 @@ from typing import Any, Final, Self
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from clm_common.bus.columns import topics_of
 from clm_common.bus.kafka.flush import Flush, Outcome
 from clm_common.bus.kafka.lifecycle import FOREIGN, discard, sender_of, start, translate
 from clm_common.bus.kafka.records import Compression
@@ -125,7 +126,7 @@ class GroupProducer:
             InvalidMessage: a message alone is too large; nothing was sent. (Where headers of more
                 than 32 KiB are to blame, others may have been.)
         """
-        unknown = {message.topic for message in messages} - self._partitions.keys()
+        unknown = topics_of(messages) - self._partitions.keys()
         if unknown:
             return self._publish_to(unknown, messages)
         return self._acknowledged(self._pack(messages))
