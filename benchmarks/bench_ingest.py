@@ -5,9 +5,14 @@
 Each is a process of its own behind uvicorn (uvloop, httptools), on one real Kafka, alternating;
 events per CPU-second of the server. The load comes from another process (`load`). Ingest has
 everything on: write keys, a verdict per event, event times, CloudEvents headers, the window that
-holds repeats back (no event is sent twice, so none is), metrics, and 200 only after acks=all. The
-raw answer reads the same body and says 204. The textbook is FastAPI, a pydantic model and
-`send_and_wait` per event.
+holds repeats back (no event is sent twice, so none is), metrics, and 200 only after acks=all.
+
+All get the same requests in the same way: over connections that are kept, each written at once.
+The raw answer reads the body to its end and says 204. The textbook is FastAPI with a pydantic model
+of the body and `send_and_wait` per event, one after the other, from a producer set up like ours
+(idempotent, acks=all, snappy). How batches compare with them depends on the size of the events, so
+there are several: the raw answer hardly minds it until a body passes 64 KiB, from where on uvicorn
+halts and resumes reading, while the others look at every byte.
 
 Then the time to an answer at half of the load that one process takes, and two processes beside one.
 """
@@ -37,6 +42,10 @@ ROUNDS: Final = 5
 SECONDS: Final = 2.0
 CONNECTIONS: Final = 32
 BATCH: Final = 100
+SIZES: Final = (250, 500, 1_000)
+"""Bytes of an event: a bare one, one with its context, one with many properties."""
+
+USUAL: Final = 500
 BATCH_TIMES_TEXTBOOK: Final = 12.0
 BATCH_PART_OF_RAW: Final = 0.13
 SINGLE_PART_OF_RAW: Final = 0.40
@@ -81,24 +90,36 @@ class Figure(Struct, frozen=True):
     p99: float
 
 
-def made_up() -> dict[str, object]:
-    """Make an event as a shop's page sends it, some 500 bytes."""
+def made_up(size: int = USUAL) -> dict[str, object]:
+    """Make an event as a shop's page sends it, of so many bytes of JSON (250 at least)."""
     page = f"/p/{random.randrange(10_000)}"
-    return {
+    properties = {"sku": f"G-{random.randrange(900)}", "price": random.randrange(9000) / 100}
+    event: dict[str, object] = {
         "timestamp": f"2026-11-21T19:57:{random.randrange(10, 60)}.{random.randrange(100, 999)}Z",
-        "integrations": {},
         "type": "track",
         "event": random.choice(["Product Viewed", "Product Added", "Order Completed"]),
         "userId": f"user-{random.randrange(100_000)}",
-        "anonymousId": f"{random.getrandbits(128):032x}",
-        "properties": {"sku": f"G-{random.randrange(900)}", "price": random.randrange(9000) / 100},
-        "context": {
-            "page": {"path": page, "url": f"https://shop.example.com{page}"},
-            "library": {"name": "analytics.js", "version": "next-1.84.3"},
-            "locale": "en-GB",
-        },
-        "messageId": f"node-next-{random.getrandbits(80):020x}{TOKEN.decode()}",
+        "properties": properties,
+        "messageId": f"node-{random.getrandbits(80):020x}{TOKEN.decode()}",
     }
+    if size >= USUAL:
+        event |= {
+            "integrations": {},
+            "anonymousId": f"{random.getrandbits(128):032x}",
+            "context": {
+                "page": {"path": page, "url": f"https://shop.example.com{page}"},
+                "library": {"name": "analytics.js", "version": "next-1.84.3"},
+                "locale": "en-GB",
+            },
+        }
+    missing = size - len(json.dumps(event)) - len(json.dumps({"note": ""}))
+    return event | {"properties": properties | {"note": _words(missing)}}
+
+
+def _words(length: int) -> str:
+    """Make a text of so many characters."""
+    text = " ".join(f"{random.getrandbits(30):x}" for _ in range(1 + length // 8))
+    return text.ljust(length, ".")[: max(0, length)]
 
 
 def request_of(path: str, body: object, key: str) -> bytes:
@@ -113,10 +134,14 @@ def request_of(path: str, body: object, key: str) -> bytes:
     return head.encode() + content
 
 
-def batches(key: str) -> Load:
-    """Make requests of a hundred events."""
-    bodies = [{"batch": [made_up() for _ in range(BATCH)]} for _ in range(64)]
-    return Load(f"{BATCH} events", [request_of("/v1/batch", body, key) for body in bodies], BATCH)
+def batches(key: str, size: int = USUAL) -> Load:
+    """Make requests of a hundred events of so many bytes."""
+    bodies = [{"batch": [made_up(size) for _ in range(BATCH)]} for _ in range(64)]
+    return Load(
+        f"{BATCH} events of {size} B",
+        [request_of("/v1/batch", body, key) for body in bodies],
+        BATCH,
+    )
 
 
 def singles(key: str) -> Load:
@@ -236,7 +261,9 @@ async def main(seconds: float) -> int:
             for kind in ("raw", "textbook")
         }
         contestants = {"ingest": ours(one), **rivals}
-        batched, _ = await compare(contestants, batches(key), seconds)
+        batched = {
+            size: (await compare(contestants, batches(key, size), seconds))[0] for size in SIZES
+        }
         single, wall = await compare(contestants, singles(key), seconds)
         p99 = await half_load(ours(one), singles(key), wall, seconds)
         two = await stack.enter_async_context(ingest(running.kafka, url))
@@ -244,8 +271,14 @@ async def main(seconds: float) -> int:
         both = {"two": ours(one) + ours(two), "one": ours(one)}
         doubled, _ = await compare(both, batches(key), seconds)
     met = (
-        verdict("batches, times textbook", batched["textbook"], BATCH_TIMES_TEXTBOOK),
-        verdict("batches, part of raw", batched["raw"], BATCH_PART_OF_RAW),
+        *(
+            verdict(f"batches, {size} B, {what}", ratios[rival], target)
+            for size, ratios in batched.items()
+            for what, rival, target in (
+                ("times textbook", "textbook", BATCH_TIMES_TEXTBOOK),
+                ("part of raw", "raw", BATCH_PART_OF_RAW),
+            )
+        ),
         verdict("single events, part of raw", single["raw"], SINGLE_PART_OF_RAW),
         verdict("p99 at half load, seconds", p99, P99_AT_HALF_LOAD, most=True),
         verdict("two processes, events per CPU-s beside one", doubled["one"], TWO_BESIDE_ONE),

@@ -25,7 +25,7 @@ _TOPIC: Final = "clm.touchpoints"
 
 
 async def raw(_scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the body and answer 204: what any ASGI app costs at least."""
+    """Read the body to its end and answer 204: what any ASGI app costs at least."""
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 204, "headers": []})
