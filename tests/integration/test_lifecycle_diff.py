@@ -148,6 +148,30 @@ async def test_the_definition_that_runs_held_against_itself_changes_nothing(
     assert "nobody's timeline changes" in out
 
 
+async def test_the_diff_of_a_mapping_moves_whom_it_renames_and_takes_nothing_back(
+    url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.yaml").write_text(OLD)
+    new = tmp_path / "tried" / "draft.yaml"
+    new.parent.mkdir()
+    new.write_text(NEW.replace("regular", "fan"))
+
+    lacking, _, advice = await run(url, str(new), "--policy=map", folder=tmp_path)
+    code, out, told = await run(
+        url, str(new), "--policy=map", "--map=regular=fan", "--json", folder=tmp_path
+    )
+    _, pinned, _ = await run(url, str(new), "--policy=pin", "--json", folder=tmp_path)
+
+    assert lacking == 65
+    assert "no counterpart for regular" in advice
+    assert code == 0, told
+    answer = json.loads(out)
+    assert (answer["policy"], answer["people"]) == ("map", PEOPLE)
+    assert answer["moved"] == [{"from": "regular", "to": "fan", "people": PEOPLE // 4}]
+    assert answer["stage_changes"] == [{"stage": "fan", "retracted": 0, "asserted": PEOPLE // 4}]
+    assert json.loads(pinned)["stage_changes"] == []
+
+
 async def test_a_definition_is_held_against_what_the_workspace_published(
     url: str, tmp_path: Path, database: Database
 ) -> None:

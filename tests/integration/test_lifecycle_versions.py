@@ -25,9 +25,12 @@ from clm_stage_engine.core.eras import Course, Era, Policy
 from clm_stage_engine.core.fold import order, pack
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.core.sampling import bound
+from clm_stage_engine.cursor import Page
 from clm_stage_engine.governing import Board
-from clm_stage_engine.queries import people
+from clm_stage_engine.queries import explaining, people
 from clm_stage_engine.queries.people import Among
+from clm_stage_engine.queries.sight import PRESENT
+from clm_stage_engine.queries.timelines import timeline as timelines_of
 from clm_stage_engine.running import choose
 from clm_stage_engine.store import eras, versions
 from clm_stage_engine.store.versions import Act, Terms, Version, Written
@@ -337,6 +340,13 @@ async def test_who_is_mapped_keeps_the_past_and_lapses_by_the_new_version(shop: 
     assert {(it.source, it.target, it.retracted) for it in published} == {("buyer", "seen", False)}
     assert {it.lifecycle_version for it in published} == {2}
     assert min(it.at for it in published) >= to_rfc3339(NOW)
+    lapsed = next(it.profile_id for it in published)
+    async with shop.database.connection() as db:
+        told = await explaining.explained(db, "local", lapsed, PRESENT, Page(None, 9))
+        line = await timelines_of(db, "local", lapsed, PRESENT, Page(None, 9), explain=False)
+    decided = [it.lifecycle_version for it in line.entries if it.kind == "stage_changed"]
+    assert [it.lifecycle_version for it in reversed(told.transitions)] == decided
+    assert decided == [None, None, 2]
     assert await stages_of(shop) == {"seen": 45, "regular": 15}
 
 

@@ -81,6 +81,10 @@ class Entry(BaseModel):
     cause: str | None = Field(
         default=None, description="Stage change: its touchpoint; null for a deadline."
     )
+    lifecycle_version: int | None = Field(
+        default=None,
+        description="Stage change: the published version that decided; null for a file.",
+    )
     why: Why | None = Field(
         default=None, description="Stage change: why, where `explain` asks for it."
     )
@@ -109,6 +113,9 @@ class Transition(BaseModel):
     target: str
     move: str
     cause: str | None
+    lifecycle_version: int | None = Field(
+        description="The published version that decided; null where the installation's file did."
+    )
     why: Why | None = Field(
         description="Null where it began, which nothing decides, and where no reason was recorded."
     )

@@ -93,6 +93,7 @@ def _transition(row: Row, why: Why | None) -> Transition:
         target=row["target"],
         move=row["move"],
         cause=row["cause"],
+        lifecycle_version=row["lifecycle_version"] or None,
         why=why,
     )
 

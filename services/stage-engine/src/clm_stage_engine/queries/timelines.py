@@ -28,7 +28,7 @@ _TIMELINE: Final = f"""
                 SELECT time AS at, 1 AS rank, (source || '/' || message_id) COLLATE "C" AS name,
                     '0' COLLATE "C" AS sub, recorded_at, body, channel, NULL::uuid AS id,
                     NULL::text AS source, NULL::text AS target, NULL::text AS move,
-                    NULL::text AS cause
+                    NULL::text AS cause, NULL::int AS lifecycle_version
                 FROM history
                 WHERE identity_id = mine.id AND time >= $6 AND time <= $3 AND recorded_at <= $4
                     AND (time, {_TOUCH}) > ({_PLACE})
@@ -36,7 +36,8 @@ _TIMELINE: Final = f"""
             ) AS touch
         )
         UNION ALL
-        SELECT at, rank, name, sub, recorded_at, NULL, NULL, id, source, target, move, cause
+        SELECT at, rank, name, sub, recorded_at, NULL, NULL, id, source, target, move, cause,
+            lifecycle_version
         FROM ({STANDING}) AS change WHERE (at, rank, name, sub) > ({_PLACE})
     ) AS entry
     ORDER BY at, rank, name, sub LIMIT $10
@@ -100,6 +101,7 @@ def _entry(row: Row, why: Why | None) -> Entry:
             id=str(row["id"]),
             source=row["source"],
             target=row["target"],
+            lifecycle_version=row["lifecycle_version"] or None,
             move=row["move"],
             cause=row["cause"],
             why=why,
