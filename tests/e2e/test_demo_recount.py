@@ -117,6 +117,15 @@ def test_only_those_of_the_last_two_days_are_written_to(
     assert len(mails) <= len(live) + 1  # one may leave the window while the demo runs
 
 
+def test_two_people_were_merged_and_unmerged_and_are_as_they_were(report: Json) -> None:
+    merge = report["merge"]
+
+    touchpoints = sum(it["touchpoints"] for it in merge["before"])
+    assert merge["merged"] == {"stage": "retention", "touchpoints": touchpoints}
+    assert merge["after"] == merge["before"]
+    assert [it["stage"] for it in merge["before"]] == ["conversion", "conversion"]
+
+
 def test_a_timeline_begins_with_the_first_anonymous_visit(own: Installation) -> None:
     rows = dataset.read(dataset.ensure(own.paths.downloads / "demo"))
     visits = [row for row in rows if row.person == "user_0000"]

@@ -14,6 +14,7 @@ from rich.text import Text
 from clm_common.contracts.ids import USER_ID, profile_id
 from clm_local import paths, state, system
 from clm_local.cli import profile, screen
+from clm_local.demo.merging import Merge
 from clm_local.demo.reporting import Report
 from clm_local.demo.running import Demo, open_demo
 from clm_local.demo.sending import Sent
@@ -68,6 +69,8 @@ def _show(place: Paths, report: Report) -> None:
         for it in story.transitions:
             out.print(*profile.told(it), sep="\n")
         out.print(f"\n  {screen.command()} profile explain {story.person}")
+    if report.merge is not None:
+        out.print(*_merged(report.merge), sep="\n")
     workspace = state.load_workspace(place) or Workspace()
     out.print(f"\nThe mails:  {report.mails.url}\n\nThe timeline of {report.person}:\n")
     out.print(Text(timeline(workspace, report.person)), soft_wrap=True)
@@ -106,6 +109,21 @@ def _verdict(report: Report) -> None:
     screen.out.print(f"\n{screen.BAD} A plain recount of the file comes to other numbers:")
     for line in report.recount.differences:
         screen.out.print(f"  {line}", markup=False)
+
+
+def _merged(it: Merge) -> list[str]:
+    before, after = (
+        f"{it.person} {one.stage}, {one.touchpoints} touchpoints; "
+        f"{it.other} {other.stage}, {other.touchpoints}"
+        for one, other in (it.before, it.after)
+    )
+    return [
+        f"\n{it.person} and {it.other} were merged and unmerged:\n",
+        f"  apart        {before}",
+        f"  as one       {it.merged.stage}, {it.merged.touchpoints} touchpoints",
+        f"  apart again  {after}",
+        f"\n  {screen.command()} profile merges {it.person}",
+    ]
 
 
 def timeline(workspace: Workspace, person: str) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from clm_common.errors import Unavailable
 from clm_local.demo.clickstream import MESSAGES, browser_of, email_of
-from clm_local.people import Explained
+from clm_local.people import Decision, Decisions, Explained
 
 T = TypeVar("T")
 
@@ -34,10 +34,15 @@ class Profile(Struct, frozen=True):
     touchpoints: int
 
     @property
+    def browsers(self) -> list[str]:
+        """Whose browsers of the demo it has; several where people are merged."""
+        prefix = browser_of("")
+        return [it.removeprefix(prefix) for it in self.anonymous_ids if it.startswith(prefix)]
+
+    @property
     def person(self) -> str | None:
         """Who of the demo it is; None for a stranger."""
-        prefix = browser_of("")
-        names = [it.removeprefix(prefix) for it in self.anonymous_ids if it.startswith(prefix)]
+        names = self.browsers
         return self.user_id if self.user_id in names else next(iter(names), None)
 
 
@@ -147,6 +152,24 @@ class Observer:
         """Why somebody is in their stage, and how they came there."""
         return await self._get(f"{self._at.stage_engine}/v1/profiles/{profile}/explain", Explained)
 
+    async def profile(self, profile: UUID) -> Profile:
+        """One profile; of one that was merged, whom it was merged into."""
+        return await self._get(f"{self._at.stage_engine}/v1/profiles/{profile}", Profile)
+
+    async def decisions(self, profile: UUID) -> Sequence[Decision]:
+        """Who decided that somebody is one person with others, the newest first."""
+        url = f"{self._at.stage_engine}/v1/profiles/{profile}/merges"
+        return (await self._get(url, Decisions)).decisions
+
+    async def decide(self, profile: UUID, what: str, **body: str) -> Decision:
+        """Have the engine `merge` or `unmerge` somebody."""
+        url = f"{self._at.stage_engine}/v1/profiles/{profile}/{what}"
+        try:
+            response = await self._http.post(url, json=body)
+        except httpx.TransportError as error:
+            raise Unavailable("demo.away", f"{url} does not answer: {error}") from error
+        return _read(url, response, Decision)
+
     async def stages(self) -> Sequence[Stage]:
         """The funnel as metrics has it, in order."""
         answer = await self._get(f"{self._at.metrics}/v1/stages", _Stages, lifecycle=LIFECYCLE)
@@ -194,9 +217,13 @@ class Observer:
             response = await self._http.get(url, params=question)
         except httpx.TransportError as error:
             raise Unavailable("demo.away", f"{url} does not answer: {error}") from error
-        if not response.is_success:
-            raise Unavailable("demo.refused", f"{url} answers HTTP {response.status_code}")
-        return msgspec.json.decode(response.content, type=answer)
+        return _read(url, response, answer)
+
+
+def _read(url: str, response: httpx.Response, answer: type[T]) -> T:
+    if not response.is_success:
+        raise Unavailable("demo.refused", f"{url} answers HTTP {response.status_code}")
+    return msgspec.json.decode(response.content, type=answer)
 
 
 def stages_of(profiles: Sequence[Profile]) -> Mapping[str, int]:

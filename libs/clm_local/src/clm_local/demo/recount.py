@@ -86,6 +86,11 @@ def recount(rows: Iterable[Row], *, shift: int, now: int) -> Truth:
     )
 
 
+def way(rows: Iterable[Row], *, shift: int, now: int) -> list[str]:
+    """Give the stages that one person, whose rows these are, went through."""
+    return [entry.stage for entry in _entries("", rows, shift, now)]
+
+
 def _signs_in(rows: Iterable[Row]) -> bool:
     return any(row.event in SIGNS_IN for row in rows)
 

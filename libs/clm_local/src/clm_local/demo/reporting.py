@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from clm_common import instant
-from clm_local.demo import stories
+from clm_local.demo import merging, stories
+from clm_local.demo.merging import Merge
 from clm_local.demo.observing import Message, Observer, Profile, Stage, stages_of
 from clm_local.demo.recount import STAGES, Truth
 from clm_local.demo.sending import Sent
@@ -90,6 +91,7 @@ class Report(Struct, frozen=True):
         seconds: how long sending took, and how long until all was through.
         person: somebody whose timeline is worth a look.
         stories: people whose way is told with its reasons.
+        merge: two people who were merged and unmerged.
     """
 
     events: Events
@@ -102,6 +104,7 @@ class Report(Struct, frozen=True):
     seconds: dict[str, float]
     person: str
     stories: Sequence[Story] = ()
+    merge: Merge | None = None
 
 
 class Facts(Struct, frozen=True):
@@ -114,6 +117,7 @@ class Facts(Struct, frozen=True):
     messages: Sequence[Message]
     caught: int
     stories: Sequence[Story] = ()
+    merge: Merge | None = None
 
 
 async def collect(ask: Observer, truth: Truth) -> Facts:
@@ -167,7 +171,11 @@ def differences(facts: Facts, truth: Truth, welcomed: range) -> list[str]:
     found = [f"{what}: {seen}, not {true}" for what, (seen, true) in pairs.items() if seen != true]
     if sent not in welcomed:
         found.append(f"welcome mails: {sent}, not {welcomed.start} to {welcomed.stop - 1}")
-    return found + stories.differences(facts.stories, truth)
+    return [
+        *found,
+        *stories.differences(facts.stories, truth),
+        *merging.differences(facts.merge),
+    ]
 
 
 def report(
@@ -202,6 +210,7 @@ def report(
         {"sending": sent.seconds, "landing": round(waited, 2)},
         _worth_a_look(facts.profiles),
         facts.stories,
+        facts.merge,
     )
 
 

@@ -12,11 +12,11 @@ from msgspec import Struct
 from clm_common.bus.kafka import KafkaSettings, PartitionReader
 from clm_common.clock import SystemClock
 from clm_local import state, system
-from clm_local.demo import clickstream, dataset, reporting
+from clm_local.demo import clickstream, dataset, merging, reporting
 from clm_local.demo.dataset import Row
 from clm_local.demo.observing import Addresses, Observer
 from clm_local.demo.recount import Truth, recount
-from clm_local.demo.reporting import LIVE_WINDOW, Check, Report
+from clm_local.demo.reporting import LIVE_WINDOW, Check, Facts, Report
 from clm_local.demo.sending import Sent, send
 from clm_local.demo.waiting import Wait
 from clm_local.errors import LocalError
@@ -84,10 +84,13 @@ class Demo:
         started = time.monotonic()
         reader = PartitionReader(KafkaSettings(bootstrap=self._bootstrap))
         async with Observer(self._addresses()) as ask, reader:
-            await Wait(ask, reader, self._truth).until_through(show)
+            wait = Wait(ask, reader, self._truth)
+            await merging.restore(ask, await wait.people())
+            await wait.until_through(show)
             waited = time.monotonic() - started
             truth = self._truth()
             facts = await reporting.collect(ask, truth)
+            facts = await self._merge(ask, wait, facts, show)
         found = reporting.differences(facts, truth, self._welcomed(truth))
         shift = self._schedule.shift
         return reporting.report(
@@ -98,6 +101,20 @@ class Demo:
             days=(min(it.time for it in self._rows) + shift, self._last + shift),
             waited=waited,
         )
+
+    async def _merge(
+        self, ask: Observer, wait: Wait, facts: Facts, show: Callable[[str], None]
+    ) -> Facts:
+        """Have two people merged and unmerged, once nothing else is under way."""
+        quiet = {it.profile_id for it in facts.messages if it.state == "skipped"}
+        people = {it.user_id: it for it in facts.profiles if it.user_id and it.id in quiet}
+        pair = merging.pick(self._rows, people, shift=self._schedule.shift, now=_now())
+        if pair is None:
+            return facts
+        show(f"stage-engine: {pair.person} and {pair.other} are merged, and unmerged")
+        merge = await merging.show(ask, pair, people)
+        await wait.until_through(show)
+        return msgspec.structs.replace(facts, merge=merge)
 
     def _truth(self) -> Truth:
         return recount(self._rows, shift=self._schedule.shift, now=_now())
