@@ -42,7 +42,7 @@ REFRESH: Final = 10.0
 LENGTH: Final = 4_000
 """Ids of all people in a portion; a partition has its share of them."""
 
-MOST: Final = 20_000
+MOST: Final = 5_000
 """Touchpoints folded away at once, one person's excess aside: live traffic waits for it."""
 
 
