@@ -121,6 +121,12 @@ TOUCHPOINTS_FOLDED_AWAY: Final = Counter(
 ERASURES: Final = Counter(
     "clm_erasures_total", "People erased on their own wish", registry=REGISTRY
 )
+WEBHOOK_DELIVERIES: Final = Counter(
+    "clm_webhook_deliveries_total",
+    "Tries to deliver a webhook, by outcome (delivered, retried, dead)",
+    ["outcome"],
+    registry=REGISTRY,
+)
 REFOLDS: Final = Counter(
     "clm_profile_refolds_total", "Profiles folded again from their history", registry=REGISTRY
 )

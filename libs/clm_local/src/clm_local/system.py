@@ -234,6 +234,8 @@ def _defaults(workspace: Workspace) -> dict[str, str]:
         "CLM_PUBLIC_URL": url(workspace, "engagement"),
         "CLM_SIGNING_KEY": workspace.signing_key,
         "CLM_SECRETS_KEY": workspace.secrets_key,
+        "CLM_WEBHOOKS_HTTP": "true",
+        "CLM_WEBHOOKS_PRIVATE": "true",
         "CLM_HISTORY_MONTHS": "1200",  # for ever: people try old data sets here
     }
 

@@ -20,6 +20,7 @@ from clm_common.runtime.worker import Worker
 from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_common.store.offsets import Leases
+from clm_common.store.vault import Vault
 from clm_ingest import routes_hooks, script
 from clm_ingest.api import make_app
 from clm_ingest.core.inbound import HookKeys
@@ -37,7 +38,8 @@ from clm_ingest.routes import DEFAULT
 from clm_ingest.routes_posthog import POSTHOG
 from clm_ingest.settings import Settings
 from clm_ingest.shim import Shim
-from clm_ingest.store import SCHEMA, Hooks, Keys, Letters, Plans, Sources, Vault
+from clm_ingest.store import SCHEMA, Hooks, Keys, Letters, Plans, Sources
+from clm_ingest.store.hooks import PURPOSE
 from clm_ingest.table import Table
 from clm_ingest.tally import Kind, Tally
 
@@ -58,7 +60,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         PartitionReader(kafka) as fetched,
     ):
         sources, letters, plans = Sources(database), Letters(database), Plans(database)
-        hooks = Hooks(database, Vault(settings.secrets_keys))
+        hooks = Hooks(database, Vault(PURPOSE, settings.secrets_keys))
         tally = Tally(partial(write_counts, plans), clock)
 
         async def keys() -> Sequence[Keys]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from clm_common.settings import Port, ServiceSettings
+from clm_common.settings import Port
+from clm_common.settings_secrets import SecretsSettings
 from clm_ingest import script
 from clm_ingest.core.parcel import Limits
 from clm_ingest.core.policy import SizeLimits
@@ -14,10 +15,9 @@ from clm_ingest.core.proxies import Network, networks_of
 from clm_ingest.handlers import Bounds
 
 _MIB = 1024 * 1024
-_MIN_KEY = 32
 
 
-class Settings(ServiceSettings):
+class Settings(SecretsSettings):
     """The settings of ingest."""
 
     http_port: Port = Field(
@@ -96,29 +96,6 @@ class Settings(ServiceSettings):
         description="a folder of mappings of webhooks, beside those that ship",
         examples=["/etc/clm/hooks"],
     )
-    secrets_key: SecretStr | None = Field(
-        default=None,
-        description="encrypts the secrets of webhooks, a random text of at least 32 characters; "
-        "several, separated by commas, newest first, to replace one",
-        examples=["…"],
-    )
-
-    @field_validator("secrets_key")
-    @classmethod
-    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value():
-            return None  # an empty variable is none: a compose file cannot leave one out
-        keys = value.get_secret_value().split(",")
-        if any(len(key.strip()) < _MIN_KEY for key in keys):
-            raise PydanticCustomError("key", "each key must have at least 32 characters")
-        return value
-
-    @property
-    def secrets_keys(self) -> tuple[bytes, ...]:
-        """The keys that encrypt secrets, the newest first; empty where none is set."""
-        if self.secrets_key is None:
-            return ()
-        return tuple(key.strip().encode() for key in self.secrets_key.get_secret_value().split(","))
 
     @property
     def proxies(self) -> Sequence[Network]:

@@ -24,24 +24,29 @@ from clm_common.runtime.tokens import Verifier
 from clm_common.runtime.wiring import Plant, plant
 from clm_common.store.database import Database
 from clm_common.store.offsets import Claim
+from clm_common.store.vault import Vault
 from clm_stage_engine import definitions, housekeeping
 from clm_stage_engine.answers import open_answers
 from clm_stage_engine.api import make_app
+from clm_stage_engine.api.parts import Outgoing
 from clm_stage_engine.channel_file import load_channels, own_channels
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.courier import Courier
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.governing import Board
 from clm_stage_engine.handlers import TouchpointHandler
 from clm_stage_engine.identity_file import SHIPPED, load_identifiers
 from clm_stage_engine.live import Hub
 from clm_stage_engine.outbox import Facts
+from clm_stage_engine.posting import Poster
 from clm_stage_engine.receipts import Receipts
 from clm_stage_engine.running import Running, choose, published
 from clm_stage_engine.settings import Settings
 from clm_stage_engine.store import SCHEMA, eras
 from clm_stage_engine.store.eras import Deciding
 from clm_stage_engine.store.months import Months
+from clm_stage_engine.store.webhooks import PURPOSE, Webhooks
 
 TOPICS: Final = (
     TOUCHPOINTS,
@@ -74,6 +79,10 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         live = Hub(parts.database, parts.clock)
         answers = await stack.enter_async_context(PartitionReader(parts.kafka))
         receipts = Receipts(parts.database, parts.kafka, answers)
+        webhooks = Webhooks(Vault(PURPOSE, settings.secrets_keys))
+        poster = await stack.enter_async_context(
+            Poster(parts.clock, http=settings.webhooks_http, private=settings.webhooks_private)
+        )
         yield Service(
             app=make_app(
                 parts.database,
@@ -83,6 +92,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 live,
                 producer=parts.producer,
                 identifiers=identifiers,
+                outgoing=Outgoing(webhooks, poster),
             ),
             pings=parts.pings,
             prepare=partial(prepare, parts, board),
@@ -92,6 +102,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 "answers": parts.worker(ERASURES, open_answers, reader=answers).run,
                 "receipts": receipts.run,
                 "live": live.run,
+                "webhooks": Courier(parts.database, parts.clock, webhooks, poster).run,
                 "housekeeping": partial(
                     housekeeping.keep, parts.database, months, parts.clock, settings.keeping
                 ),

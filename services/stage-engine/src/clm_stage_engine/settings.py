@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from clm_common.settings import ServiceSettings
+from clm_common.settings_secrets import SecretsSettings
 from clm_stage_engine.core.keeping import ANY_DAYS, Keeping
 
 
-class Settings(ServiceSettings):
+class Settings(SecretsSettings):
     """The settings of stage-engine."""
 
     http_port: int = Field(
@@ -66,6 +67,22 @@ class Settings(ServiceSettings):
         description="sources that differ, by their ids",
         examples=['{"src_shop": 30}'],
     )
+
+    webhooks_http: bool = Field(
+        default=False,
+        description="whether outgoing webhooks may go to addresses without TLS (http://)",
+        examples=["true"],
+    )
+    webhooks_private: bool = Field(
+        default=False,
+        description="whether outgoing webhooks may go to private networks and this machine",
+        examples=["true"],
+    )
+
+    def _insecure(self) -> Iterator[str]:
+        yield from super()._insecure()
+        if self.webhooks_http:
+            yield "CLM_WEBHOOKS_HTTP; webhooks need https://"
 
     @property
     def keeping(self) -> Keeping:

@@ -15,6 +15,7 @@ from clm_local.cli.plan_commands import plan
 from clm_local.cli.profile_commands import profile
 from clm_local.cli.quarantine_commands import quarantine
 from clm_local.cli.replay_commands import replay
+from clm_local.cli.webhook_commands import webhook
 
 app = typer.Typer(
     name="clm",
@@ -33,6 +34,7 @@ app.add_typer(journey, name="journey")
 app.add_typer(lifecycle, name="lifecycle")
 app.add_typer(plan, name="plan")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(webhook, name="webhook")
 app.command()(replay)
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

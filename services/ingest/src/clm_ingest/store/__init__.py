@@ -4,7 +4,6 @@ from clm_ingest.store.hooks import Hooks, InboundHook
 from clm_ingest.store.letters import Letters
 from clm_ingest.store.plans import Plans
 from clm_ingest.store.sources import SCHEMA, Keys, Source, Sources
-from clm_ingest.store.vault import Vault
 
 __all__ = [
     "SCHEMA",
@@ -15,5 +14,4 @@ __all__ = [
     "Plans",
     "Source",
     "Sources",
-    "Vault",
 ]

@@ -1,6 +1,7 @@
 """The hooks that other systems send their webhooks to, and the secrets of their signatures.
 
-Secrets are kept encrypted (see `vault`): a signature can be checked by no hash of them.
+Secrets are kept encrypted (see `clm_common.store.vault`): a signature can be checked by no hash
+of them.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,15 @@ from msgspec import Struct
 
 from clm_common.errors import Rejected
 from clm_common.store.database import Database
+from clm_common.store.vault import Vault
 from clm_ingest.core.inbound import HookKeys
 from clm_ingest.core.signatures import Scheme
 from clm_ingest.store.cursors import Place
-from clm_ingest.store.vault import Vault
 
 Row = Any  # Any: asyncpg publishes no types; a record
+
+PURPOSE: Final = b"clm.ingest.hook-secret"
+"""Of the vault that keeps their secrets."""
 
 _COLUMNS: Final = (
     "id, workspace, name, source, mapping, scheme, window_seconds, secret IS NOT NULL, "

@@ -12,6 +12,7 @@ from clm_common.runtime.etags import Etags
 from clm_common.runtime.http import new_app
 from clm_common.runtime.tokens import Verifier
 from clm_common.store.database import Database
+from clm_common.store.vault import Vault
 from clm_stage_engine.api import (
     erasures,
     exports,
@@ -22,14 +23,30 @@ from clm_stage_engine.api import (
     profiles,
     streams,
     versions,
+    webhooks,
 )
-from clm_stage_engine.api.parts import Parts
+from clm_stage_engine.api.parts import Outgoing, Parts
 from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.governing import Board
 from clm_stage_engine.identity_file import shipped
 from clm_stage_engine.live import Hub
+from clm_stage_engine.posting import Poster
+from clm_stage_engine.store.webhooks import PURPOSE, Webhooks
 
 __all__ = ["make_app"]
+
+ROUTES: Final = (
+    profiles,
+    histories,
+    moves,
+    merges,
+    streams,
+    exports,
+    erasures,
+    overviews,
+    versions,
+    webhooks,
+)
 
 _DESCRIPTION: Final = (
     "Customers' stages: who is in which one, since when, and by which touchpoint; "
@@ -46,6 +63,7 @@ def make_app(  # noqa: PLR0913 - what stands behind the API
     *,
     producer: Producer,
     identifiers: Identifiers | None = None,
+    outgoing: Outgoing | None = None,
 ) -> FastAPI:
     """Make the app.
 
@@ -57,12 +75,15 @@ def make_app(  # noqa: PLR0913 - what stands behind the API
         live: hands out what happens; somebody must run it.
         producer: publishes what somebody decided.
         identifiers: tells how identifiers are looked for; the shipped ones if left out.
+        outgoing: keeps and posts webhooks; without it none can be made.
     """
     app = new_app("stage-engine", title="CLM stage-engine", description=_DESCRIPTION, version="1")
     app.state.verifier = verifier
-    app.state.parts = Parts(database, clock, board, live, producer, identifiers or shipped())
-    known = profiles, histories, moves, merges, streams, exports, erasures, overviews, versions
-    for routes in known:
+    none = Outgoing(Webhooks(Vault(PURPOSE)), Poster(clock))
+    app.state.parts = Parts(
+        database, clock, board, live, producer, identifiers or shipped(), outgoing or none
+    )
+    for routes in ROUTES:
         app.include_router(routes.router)
     app.add_middleware(Etags)
     return app

@@ -20,9 +20,11 @@ from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
+from clm_stage_engine.posting import Poster
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.sight import FOREVER, PRESENT, Sight
 from clm_stage_engine.running import Running
+from clm_stage_engine.store.webhooks import Webhooks
 
 Reader = Annotated[Principal, Depends(require("profiles:read"))]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
@@ -47,6 +49,18 @@ Instant = Annotated[datetime, AfterValidator(_in_utc)]
 _AHEAD: Final = timedelta(minutes=1)  # clocks differ
 
 
+class Outgoing(Struct, frozen=True):
+    """What stands behind the routes of webhooks.
+
+    Attributes:
+        webhooks: keeps them.
+        poster: posts what is to try one out.
+    """
+
+    webhooks: Webhooks
+    poster: Poster
+
+
 class Parts(Struct, frozen=True):
     """What stands behind the API.
 
@@ -57,6 +71,7 @@ class Parts(Struct, frozen=True):
         live: hands out what happens.
         producer: publishes what somebody decided.
         identifiers: tells how identifiers are looked for.
+        outgoing: keeps and posts webhooks.
     """
 
     database: Database
@@ -65,6 +80,7 @@ class Parts(Struct, frozen=True):
     live: Hub
     producer: Producer
     identifiers: Identifiers
+    outgoing: Outgoing
 
     def running(self, workspace: str) -> Running:
         """Give the lifecycle that decides about a workspace's people, but for those of a canary."""

@@ -17,19 +17,19 @@ from clm_common.errors import Rejected
 
 _FORM: Final = b"\x01"
 _NONCE: Final = 12
-_PURPOSE: Final = b"clm.ingest.hook-secret"
 
 
 class Vault:
     """Seals secrets with the newest key and opens them with any."""
 
-    def __init__(self, keys: Sequence[bytes] = ()) -> None:
+    def __init__(self, purpose: bytes, keys: Sequence[bytes] = ()) -> None:
         """Make it.
 
         Args:
+            purpose: what it keeps; no vault of another purpose opens what it sealed.
             keys: random texts, the newest first; without any it cannot seal or open.
         """
-        self._ciphers = [AESGCM(_derived(key)) for key in keys]
+        self._ciphers = [AESGCM(_derived(key, purpose)) for key in keys]
 
     def seal(self, secret: str, owner: UUID) -> bytes:
         """Encrypt a secret.
@@ -56,5 +56,5 @@ class Vault:
         return None
 
 
-def _derived(key: bytes) -> bytes:
-    return HKDF(SHA256(), 32, None, _PURPOSE).derive(key)
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), 32, None, purpose).derive(key)
