@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-import httpx
 import msgspec
 import pytest
 import structlog
@@ -96,8 +95,10 @@ async def subscribed(client: Client, url: str, name: str = "shop", **filter_: ob
     return answer.json()
 
 
-async def buy(engine: Engine, *users: str, **more: str) -> None:
-    await engine.send(*(touchpoint(NOW - HOUR, user=it, event=ORDER, **more) for it in users))
+async def buy(engine: Engine, *users: str, workspace: str = "local") -> None:
+    await engine.send(
+        *(touchpoint(NOW - HOUR, user=it, event=ORDER, workspace=workspace) for it in users)
+    )
     await engine.settled()
 
 
@@ -235,10 +236,7 @@ async def test_what_happened_while_it_was_disabled_is_delivered_afterwards(
 
 
 async def switch(client: Client, hook: Json, *, enabled: bool) -> None:
-    http: httpx.AsyncClient = client._http
-    answer = await http.patch(
-        f"/v1/webhooks/{hook['id']}", json={"enabled": enabled}, headers=client.headers()
-    )
+    answer = await client.patch(f"/v1/webhooks/{hook['id']}", {"enabled": enabled})
     assert answer.json()["enabled"] is enabled
 
 

@@ -64,6 +64,10 @@ class Client:
         token = self.headers(scope, workspace)
         return await self._http.post(url, json=body, headers=token | further)
 
+    async def patch(self, url: str, body: object) -> httpx.Response:
+        """Change something by a JSON body."""
+        return await self._http.patch(url, json=body, headers=self.headers())
+
     async def ask(self, url: str, **params: str) -> Json:
         """Ask what must be answered."""
         answer = await self.get(url, {name.rstrip("_"): value for name, value in params.items()})

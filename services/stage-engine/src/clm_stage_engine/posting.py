@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final, Self
+from typing import Final, Self, cast
 from urllib.parse import urlsplit
 
 import httpcore
@@ -45,7 +45,8 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, *, private: bool) -> None:
         """Make it; `private` allows private networks and this machine."""
         self._private = private
-        self._network = httpcore.AnyIOBackend()
+        # Without anyio httpcore has another class by this name; it is a dependency of ours.
+        self._network = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
     async def connect_tcp(
         self,

@@ -41,11 +41,15 @@ class FilterBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    lifecycle: Stage | None = Field(None, description="Only this lifecycle's, by key.")
-    sources: Stages = Field((), description="Only what leaves one of these stages; empty: all.")
-    targets: Stages = Field((), description="Only what enters one of these stages; empty: all.")
-    retracted: bool = Field(True, description="Corrections, too: see how to subscribe.")
-    historical: bool = Field(False, description="What follows from imported history, too.")
+    lifecycle: Stage | None = Field(default=None, description="Only this lifecycle's, by key.")
+    sources: Stages = Field(
+        default=(), description="Only what leaves one of these stages; empty: all."
+    )
+    targets: Stages = Field(
+        default=(), description="Only what enters one of these stages; empty: all."
+    )
+    retracted: bool = Field(default=True, description="Corrections, too: see how to subscribe.")
+    historical: bool = Field(default=False, description="What follows from imported history, too.")
 
     def of(self) -> outgoing.Filter:
         """Give it as the core knows it."""
@@ -59,7 +63,7 @@ class NewWebhook(BaseModel):
 
     name: Name = Field(description="What to call it; unique in the workspace.")
     url: Url = Field(description="Where to deliver to.", examples=["https://example.com/stages"])
-    filter: FilterBody = Field(default_factory=FilterBody)
+    filter: FilterBody = FilterBody()
 
 
 class WebhookChange(BaseModel):

@@ -222,7 +222,9 @@ def read_filter(text: str) -> Filter:
 
 
 def _read(row: Row) -> Webhook:
-    return Webhook(**{**dict(row), "filter": read_filter(row["filter"])})
+    fields: dict[str, Any] = dict(row)  # Any: columns
+    fields["filter"] = read_filter(row["filter"])
+    return Webhook(**fields)
 
 
 def _found(row: Row, webhook: UUID) -> Webhook:
