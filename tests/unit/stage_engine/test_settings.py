@@ -22,7 +22,7 @@ async def test_a_development_machine_needs_nothing_more() -> None:
     assert settings.longest_history == 25
     async with build(settings) as service:
         assert set(service.tasks) == {
-            "worker", "lifecycles", "answers", "receipts", "live", "housekeeping",
+            "worker", "lifecycles", "answers", "receipts", "live", "webhooks", "housekeeping",
         }  # fmt: skip
 
 
@@ -41,4 +41,14 @@ def test_what_is_no_number_of_months_is_refused_by_name(
     monkeypatch.setenv("CLM_HISTORY_MONTHS_OF", value)
 
     with pytest.raises(SettingsError, match="CLM_HISTORY_MONTHS_OF"):
+        load(Settings)
+
+
+def test_production_refuses_webhooks_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLM_ENV", "production")
+    monkeypatch.setenv("CLM_JWKS_URL", "https://login.example.com/jwks.json")
+    load(Settings)
+    monkeypatch.setenv("CLM_WEBHOOKS_HTTP", "true")
+
+    with pytest.raises(SettingsError, match="CLM_WEBHOOKS_HTTP"):
         load(Settings)
