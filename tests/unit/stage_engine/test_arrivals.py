@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -9,6 +10,7 @@ from clm_common.bus.ports import Headers, Message
 from clm_common.errors import InvalidMessage
 from clm_common.instant import from_rfc3339, to_rfc3339
 from clm_stage_engine.arrivals import arrive
+from clm_stage_engine.channel_file import shipped
 from tests.support.touchpoints import touchpoint
 
 NOON = from_rfc3339("2026-11-22T12:00:00.123456Z")
@@ -56,3 +58,37 @@ def test_what_is_no_instant_is_refused(stamp: str) -> None:
         arrive(at(stamp))
 
     assert refused.value.slug == "touchpoint.invalid"
+
+
+def sent(**fields: object) -> Read:
+    """Read a touchpoint with these fields in its body."""
+    message = touchpoint(NOON, user="ann", event="Signed Up", message_id="m1")
+    body = msgspec.json.decode(message.value) | fields
+    return Read(msgspec.json.encode(body), message.headers)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"context": {"page": {"referrer": "https://www.google.com/"}}},
+        {"context": {"page": {"referrer": 7}, "campaign": {"medium": "email"}}},
+        {"context": "none", "properties": ["utm_medium", "email"]},
+        {"properties": {"utm_medium": "email", "utm_source": None}},
+        {"properties": {"utm_medium": "email", "utm_source": 7}},
+    ],
+)
+def test_what_arrives_tells_the_same_origin_as_its_body(fields: dict[str, object]) -> None:
+    arrival = arrive(sent(**fields))
+
+    assert arrival.event == "Signed Up"
+    assert shipped().origin(arrival.body, arrival.told) == shipped().origin(arrival.body)
+
+
+@pytest.mark.parametrize("name", ["userId", "anonymousId", "messageId"])
+def test_a_nul_character_is_refused_in_an_id_and_taken_anywhere_else(name: str) -> None:
+    assert arrive(sent(event="Signed\0Up")).event == "Signed\0Up"
+
+    with pytest.raises(InvalidMessage) as refused:
+        arrive(sent(**{name: "a\0b"}))
+
+    assert refused.value.slug == "touchpoint.id_invalid"

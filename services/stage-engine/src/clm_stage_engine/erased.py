@@ -76,6 +76,8 @@ class Erased:
         An event that is newer than every erasure costs one comparison.
         """
         newest = self._newest
+        if newest < 0:
+            return list(arrivals)
         return [
             it
             for it in arrivals

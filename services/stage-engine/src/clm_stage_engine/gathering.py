@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -103,9 +104,9 @@ async def once(
 
 def by_profile(pairs: Sequence[tuple[Arrival, IdentityRow]]) -> dict[UUID, list[Claimed]]:
     """Group touchpoints by the profile they belong to, each group in the fold's order."""
-    mine: dict[UUID, list[Claimed]] = {}
+    mine: defaultdict[UUID, list[Claimed]] = defaultdict(list)
     for arrival, row in pairs:
-        mine.setdefault(row.profile_id, []).append((arrival, row.id))
+        mine[row.profile_id].append((arrival, row.id))
     for claimed in mine.values():
         in_order(claimed)
     return mine

@@ -239,11 +239,12 @@ class TouchpointHandler:
         self, tx: Connection, ids: Collection[UUID], resolution: Resolution
     ) -> dict[UUID, Entry]:
         """Give the profiles as they stand: from memory, from the rows, or newborn."""
-        cached = self._cache.profiles
-        found = {each: cached[each] for each in ids if each in cached}
+        cached = self._cache.profiles.get
+        found = {each: entry for each in ids if (entry := cached(each)) is not None}
+        if len(found) == len(ids):
+            return found
         missing = [each for each in ids if each not in found]
-        if missing:
-            found |= {it.id: it for it in await reading.load_profiles(tx, missing)}
+        found |= {it.id: it for it in await reading.load_profiles(tx, missing)}
         new = {it.row.id: it.row for it in resolution.writes}
         erased = {each for each in missing if each in found and found[each].definition == ERASED}
         await self._forgetting.check(tx, erased)

@@ -52,7 +52,7 @@ class Journal:
 
     def touchpoint(self, arrival: Arrival, identity: UUID, entry: Entry) -> None:
         """Note that a touchpoint was counted, in the version after `entry`."""
-        origin = self._origin(arrival.body)
+        origin = self._origin(arrival.body, arrival.told)
         row = packing.history(self.partition, self._next, arrival, identity, entry, origin)
         self.history.append(row)
         fact = TouchpointApplied(

@@ -79,10 +79,10 @@ class Resolver:
         return known.user_blocked(value) if kind == USER_ID else known.anonymous_blocked(value)
 
     async def _link(self, tx: Connection, arrivals: Sequence[Arrival]) -> Resolution:
-        cached = self._cache.identities
+        cached = self._cache.identities.get
         asked = keys(arrivals)
-        known = {key: cached[key] for key in asked if key in cached}
-        unknown = {profile_id(*key) for key in asked if key not in known}
+        known = {key: row for key in asked if (row := cached(key)) is not None}
+        unknown = {profile_id(*key) for key in asked - known.keys()}
         if unknown:
             found = await reading.load_identities(tx, unknown)
             known |= {(it.workspace, it.kind, it.value): it for it in found}

@@ -24,7 +24,7 @@ from typing import Final
 from msgspec import Struct
 
 from clm_stage_engine.core.predicate import Where
-from clm_stage_engine.core.signals import Signals, read, signals
+from clm_stage_engine.core.signals import Signals, Told, read, signals
 
 CHANNELS: Final = (
     "search",
@@ -113,9 +113,14 @@ class Channels:
         self._plain = lru_cache(maxsize=4096)(self._of_name)
         self._channel = lru_cache(maxsize=4096)(self._decide)
 
-    def origin(self, body: bytes) -> Origin:
-        """Tell where a touchpoint came from; a body that is no JSON came from nowhere."""
-        told = read(body)
+    def origin(self, body: bytes, told: Told | None = None) -> Origin:
+        """Tell where a touchpoint came from; a body that is no JSON came from nowhere.
+
+        Args:
+            body: its JSON.
+            told: what `read` gives of it, where somebody has read it already.
+        """
+        told = told or read(body)
         if not self.tables.own and told.is_bare:
             return self._plain(told.type or "", told.event or "")
         found = signals(told)
