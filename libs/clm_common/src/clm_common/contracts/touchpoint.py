@@ -89,8 +89,8 @@ glance: Final = msgspec.json.Decoder(Glance).decode
 
 def customer_id(value: str | float | None) -> str | None:
     """Write an id as text: null and empty are no id, a whole float loses its `.0`."""
-    if value is None or isinstance(value, str):
-        return value or None
+    if value is None or value == "":
+        return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
