@@ -92,3 +92,14 @@ def test_a_nul_character_is_refused_in_an_id_and_taken_anywhere_else(name: str) 
         arrive(sent(**{name: "a\0b"}))
 
     assert refused.value.slug == "touchpoint.id_invalid"
+
+
+@pytest.mark.parametrize("name", ["type", "messageId"])
+def test_what_lacks_a_required_field_is_refused(name: str) -> None:
+    message = touchpoint(NOON, user="ann", event="Signed Up", message_id="m1")
+    body = {key: it for key, it in msgspec.json.decode(message.value).items() if key != name}
+
+    with pytest.raises(InvalidMessage) as refused:
+        arrive(Read(msgspec.json.encode(body), message.headers))
+
+    assert refused.value.slug == "touchpoint.invalid"

@@ -59,7 +59,7 @@ class Arrival(Touch, frozen=True, gc=False):
 class _Seen(Told, frozen=True, gc=False, kw_only=True, rename="camel"):
     """`Glance` and `Told` at once: a body is read through only once."""
 
-    type: str
+    type: str = ""
     message_id: str
     user_id: str | int | float | None = None
     anonymous_id: str | int | float | None = None
@@ -150,9 +150,10 @@ def arrive(record: Record) -> Arrival:
 
 def _see(body: bytes) -> _Seen | Glance:
     try:
-        return _seen(body)
+        seen = _seen(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return glance(body)  # what tells the channel may be of any type, or the error is its own
+    return seen if seen.type else glance(body)  # which refuses what has no type
 
 
 def _refuse_nul(*ids: str) -> None:
