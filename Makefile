@@ -31,10 +31,9 @@ demo: tools  ## send a real shop's clickstream through it and show what happened
 	@$(BIN)/clm demo $(ARGS)
 
 # Side by side, each with a Kafka and a PostgreSQL of its own: three, as the tests wait a lot.
-# In the order of their folders: those that kill processes take longest, and come first.
 test: dev-tools  ## test everything on the real servers; ARGS="tests/unit -k name" for less
 	@$(BIN)/python -m clm_local.fetch
-	@$(BIN)/python -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile $(ARGS)
 
 check: dev-tools  ## lint, types, import rules, generated files, known vulnerabilities
 	$(BIN)/ruff check .

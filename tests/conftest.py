@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.servers import (
     database_server,
@@ -17,7 +17,9 @@ from tests.support.servers import (
     server_home,
 )
 
-settings.register_profile("clm", deadline=None)  # a busy machine is no failure
+settings.register_profile(  # a busy machine is no failure
+    "clm", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("clm")
 
 REAL: Final = frozenset({"chaos", "component", "e2e", "integration"})

@@ -83,7 +83,7 @@ class IngestProcess:
     async def stop(self) -> int:
         """Have it end in good order and give its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
 
@@ -148,7 +148,7 @@ async def ingest(
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_follow(process.stdout, lines, port))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             running = IngestProcess(process, f"http://127.0.0.1:{await port}", database_url, signer)
         yield running
         await running.http.aclose()

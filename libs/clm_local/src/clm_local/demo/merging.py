@@ -109,9 +109,9 @@ async def show(ask: Observer, pair: Pair, people: Mapping[str, Profile]) -> Merg
     one, other = people[pair.person], people[pair.other]
     before = [_standing(it) for it in (one, other)]
     made = await ask.decide(one.id, "merge", other=str(other.id), reason=REASON)
-    merged = (await _until(ask, one, other, one=True))[0]
+    merged = (await until(ask, one, other, one=True))[0]
     await ask.decide(one.id, "unmerge", decision=str(made.id), reason=REASON)
-    after = await _until(ask, one, other, one=False)
+    after = await until(ask, one, other, one=False)
     return Merge(
         pair.person,
         pair.other,
@@ -140,12 +140,16 @@ def _standing(it: Profile) -> Standing:
     return Standing(it.stage, it.touchpoints)
 
 
-async def _until(ask: Observer, first: Profile, second: Profile, *, one: bool) -> Sequence[Profile]:
-    """Give both profiles as soon as they are one, or are two."""
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
+async def until(ask: Observer, first: Profile, second: Profile, *, one: bool) -> Sequence[Profile]:
+    """Give both profiles once they are one, or are two.
+
+    Raises:
+        Unavailable: that did not come to pass within a minute.
+    """
+    patience = time.monotonic() + _PATIENCE
+    while time.monotonic() < patience:
         found = [await ask.profile(it.id) for it in (first, second)]
-        if (found[0].id == found[1].id) == one:
-            return found
+        if (found[0].id == found[1].id) == one:  # since then, or between the two looks
+            return [await ask.profile(it.id) for it in (first, second)]
         await asyncio.sleep(_PULSE)
     raise Unavailable("demo.unmerged", f"{first.person} and {second.person} do not merge or part")
