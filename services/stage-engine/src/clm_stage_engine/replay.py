@@ -9,7 +9,6 @@ mends nobody, with 78 for wrong settings, with 130 when interrupted.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +18,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from clm_common import telemetry
 from clm_common.clock import SystemClock
 from clm_common.contracts.topics import PARTITIONS
-from clm_common.errors import ClmError, SettingsError, Unavailable
-from clm_common.runtime.service import CONFIG
-from clm_common.settings import load
+from clm_common.errors import SettingsError
+from clm_common.runtime.errand import Errand
 from clm_common.store.database import Database
 from clm_common.store.migrations import check
 from clm_stage_engine import definitions
@@ -39,8 +36,6 @@ from clm_stage_engine.store import SCHEMA, mending
 from clm_stage_engine.store.mending import Among
 
 _DIFFERS: Final = 1
-_AWAY: Final = 75
-_INTERRUPTED: Final = 130
 
 
 class Order(Struct, frozen=True):
@@ -158,20 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Replay as the command line says; gives the exit code."""
     order = _order_of(arguments)
     goes_on = "; the same command goes on" if order.checkpoint else ""
-    try:
-        settings = load(Settings)
-        telemetry.configure("stage-engine", form="console", level="error", stream=sys.stderr)
-        with asyncio.Runner() as runner:
-            place = runner.run(replay(settings, order))
-    except KeyboardInterrupt:
-        sys.stderr.write(f"interrupted{goes_on}\n")
-        return _INTERRUPTED
-    except Unavailable as error:
-        sys.stderr.write(f"{error}{goes_on}\n")
-        return _AWAY
-    except ClmError as error:
-        sys.stderr.write(f"{error}\n")
-        return CONFIG
+    errand = Errand("stage-engine", Settings, goes_on)
+    return errand.run(lambda settings: replay(settings, order), lambda it: _tell(it, order))
+
+
+def _tell(place: Place, order: Order) -> int:
     text = msgspec.json.encode(place).decode() + "\n" if order.as_json else written(place)
     sys.stdout.write(text)
     return _DIFFERS if sum(place.differed.values()) > place.mended else 0

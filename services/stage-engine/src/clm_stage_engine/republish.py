@@ -20,15 +20,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from clm_common import telemetry
 from clm_common.bus.kafka import KafkaSettings, PartitionReader, TransactionalPublisher
 from clm_common.bus.kafka.admin import create_topics, partitions_of
 from clm_common.contracts import topics
 from clm_common.contracts.topics import JOURNEY, PUBLISHED, TOUCHPOINTS, Topic
-from clm_common.errors import ClmError, OwnershipLost, SettingsError, Unavailable
-from clm_common.runtime.service import CONFIG
+from clm_common.errors import OwnershipLost, SettingsError, Unavailable
+from clm_common.runtime.errand import Errand
 from clm_common.runtime.wiring import kafka_of
-from clm_common.settings import load
 from clm_common.store.database import Database
 from clm_common.store.migrations import check
 from clm_stage_engine.copying import Lane, copy
@@ -36,8 +34,6 @@ from clm_stage_engine.outbox import Facts
 from clm_stage_engine.settings import Settings
 from clm_stage_engine.store import SCHEMA
 
-_AWAY: Final = 75
-_INTERRUPTED: Final = 130
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,160}")
 _EVERY: Final = 1.0  # seconds between two reports
 
@@ -190,18 +186,12 @@ def _order_of(arguments: Sequence[str] | None) -> Order:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Copy as the command line says; gives the exit code."""
     order = _order_of(arguments)
-    try:
-        settings = load(Settings)
-        telemetry.configure("stage-engine", form="console", level="error", stream=sys.stderr)
-        with asyncio.Runner() as runner:
-            outcome = runner.run(republish(settings, order))
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; --resume goes on\n")
-        return _INTERRUPTED
-    except ClmError as error:
-        is_passing = isinstance(error, Unavailable | OwnershipLost)
-        sys.stderr.write(f"{error}{'; --resume goes on' if is_passing else ''}\n")
-        return _AWAY if is_passing else CONFIG
+    passing = (Unavailable, OwnershipLost)
+    errand = Errand("stage-engine", Settings, "; --resume goes on", passing=passing)
+    return errand.run(lambda settings: republish(settings, order), _tell)
+
+
+def _tell(outcome: Outcome) -> int:
     sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
     return 0
 

@@ -17,14 +17,13 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from clm_common import telemetry
 from clm_common.bus.kafka import PartitionReader
 from clm_common.contracts.topics import JOURNEY, Topic
-from clm_common.errors import ClmError, SettingsError, Unavailable
+from clm_common.errors import SettingsError
+from clm_common.runtime.errand import Errand
 from clm_common.runtime.handler import OpenHandler
-from clm_common.runtime.service import CONFIG
 from clm_common.runtime.wiring import Plant, plant
-from clm_common.settings import ServiceSettings, load
+from clm_common.settings import ServiceSettings
 from clm_common.store.database import Connection
 from clm_common.store.migrations import migrate
 
@@ -32,8 +31,6 @@ S = TypeVar("S", bound=ServiceSettings)
 Opener = Callable[[S, Plant], OpenHandler]
 """Makes what opens the handlers of a service, for the time of filling."""
 
-_AWAY: Final = 75
-_INTERRUPTED: Final = 130
 _LOOK: Final = 0.5  # seconds between two looks at how far it is
 _TAIL: Final = 100  # records before a partition's end in which its last committed one is looked for
 
@@ -135,18 +132,13 @@ def main(
     parser = argparse.ArgumentParser(prog=f"python -m {where[0]}.fill", description=__doc__)
     parser.add_argument("copy", type=Path, help="a file with what `clm journey republish` printed")
     path: Path = parser.parse_args(given).copy
-    try:
-        settings = load(kind)
-        telemetry.configure(service, form="console", level="warning", stream=sys.stderr)
-        with asyncio.Runner() as runner:
-            runner.run(_run(settings, where, opener, _copy_of(path)))
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command goes on\n")
-        return _INTERRUPTED
-    except ClmError as error:
-        away = isinstance(error, Unavailable)
-        sys.stderr.write(f"{error}{'; the same command goes on' if away else ''}\n")
-        return _AWAY if away else CONFIG
+    errand = Errand(service, kind, "; the same command goes on", level="warning")
+    return errand.run(
+        lambda settings: _run(settings, where, opener, _copy_of(path)), lambda _: _tell(service)
+    )
+
+
+def _tell(service: str) -> int:
     sys.stderr.write(f"filled; {service} goes on with {JOURNEY.name} when it is started\n")
     return 0
 

@@ -9,21 +9,18 @@ be right, with 75 where PostgreSQL is away, with 78 for wrong settings, with 130
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, get_args
+from typing import get_args
 
 import msgspec
 from msgspec import Struct
 
-from clm_common import telemetry
 from clm_common.clock import SystemClock
-from clm_common.errors import ClmError, DefinitionError, SettingsError, Unavailable
+from clm_common.errors import DefinitionError, SettingsError
 from clm_common.instant import to_rfc3339
-from clm_common.runtime.service import CONFIG
-from clm_common.settings import load
+from clm_common.runtime.errand import Errand
 from clm_common.store.database import Database
 from clm_common.store.migrations import check
 from clm_stage_engine import definitions
@@ -40,9 +37,6 @@ from clm_stage_engine.queries import people
 from clm_stage_engine.running import choose, published
 from clm_stage_engine.settings import Settings
 from clm_stage_engine.store import SCHEMA, eras, versions
-
-_AWAY: Final = 75
-_INTERRUPTED: Final = 130
 
 
 class Order(Struct, frozen=True):
@@ -210,20 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare as the command line says; gives the exit code."""
     order = _order_of(arguments)
     goes_on = "; the same command goes on" if order.checkpoint else ""
-    try:
-        settings = load(Settings)
-        telemetry.configure("stage-engine", form="console", level="error", stream=sys.stderr)
-        with asyncio.Runner() as runner:
-            answer = runner.run(diff(settings, order))
-    except KeyboardInterrupt:
-        sys.stderr.write(f"interrupted{goes_on}\n")
-        return _INTERRUPTED
-    except Unavailable as error:
-        sys.stderr.write(f"{error}{goes_on}\n")
-        return _AWAY
-    except ClmError as error:
-        sys.stderr.write(f"{error}\n")
-        return WRONG if isinstance(error, DefinitionError) else CONFIG
+    errand = Errand("stage-engine", Settings, goes_on, wrong=WRONG)
+    return errand.run(lambda settings: diff(settings, order), lambda it: _tell(it, order))
+
+
+def _tell(answer: Answer, order: Order) -> int:
     text = msgspec.json.encode(answer).decode() + "\n" if order.as_json else table.written(answer)
     sys.stdout.write(text)
     return 0
