@@ -127,11 +127,21 @@ async def rival(kind: str, python: str, variables: Mapping[str, str], count: int
                 if line.strip().isdigit() and watch.see(int(line)):
                     break
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)  # it stops in good order, and flushes
-        await process.wait()
+        await _stop(process)
         shutil.rmtree(directory, ignore_errors=True)
     return watch.result
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Let it stop in good order, and flush; FastStream does not always come to an end."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(10):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 async def ours(around: Servers, count: int) -> tuple[Rate, int]:
@@ -199,7 +209,8 @@ async def main(count: int, people: int, rounds: int) -> None:
     for _ in range(rounds):
         found.append(await one_round(count, people, python))
         print(
-            "   ".join(f"{it}: {r.wall:,.0f}/s, {r.cpu:,.0f}/CPU-s" for it, r in found[-1].items())
+            "   ".join(f"{it}: {r.wall:,.0f}/s, {r.cpu:,.0f}/CPU-s" for it, r in found[-1].items()),
+            flush=True,
         )
     wall = {it: statistics.median(each[it].wall for each in found) for it in found[0]}
     cpu = {it: statistics.median(each[it].cpu for each in found) for it in found[0]}

@@ -93,10 +93,10 @@ def quix(bootstrap: str, directory: str) -> None:
 async def textbook(bootstrap: str) -> None:
     """Open a transaction for each message."""
     import asyncpg
-    from faststream import FastStream
-    from faststream.kafka import KafkaBroker, KafkaMessage
+    from faststream import Context, FastStream
+    from faststream.kafka import KafkaBroker
 
-    progress, broker = Progress(), KafkaBroker(bootstrap)
+    progress, broker = Progress(), KafkaBroker(bootstrap, logger=None)
     pool = await asyncpg.create_pool(os.environ["DATABASE_URL"])
     await pool.execute("CREATE TABLE customer (id text PRIMARY KEY, state jsonb NOT NULL)")
     await pool.execute("CREATE TABLE history (id text PRIMARY KEY, customer text, body jsonb)")
@@ -105,7 +105,7 @@ async def textbook(bootstrap: str) -> None:
     @broker.subscriber(
         TOUCHPOINTS, group_id=f"textbook-{time.time_ns()}", auto_offset_reset="earliest"
     )
-    async def handle(touch: dict[str, Any], message: KafkaMessage) -> None:
+    async def handle(touch: dict[str, Any], message: Any = Context("message")) -> None:
         who = message.raw_message.key.decode()
         for stage in await transact(touch, who, message.body):
             await broker.publish({"target": stage, "cause": touch["messageId"]}, CHANGES)
