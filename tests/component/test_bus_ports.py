@@ -167,6 +167,19 @@ async def test_a_waiting_read_wakes_up_when_something_comes(bus: Bus) -> None:
         assert texts(found[bus.topic, HOME]) == ["news"]
 
 
+async def test_a_partition_that_is_left_alone_keeps_its_records_for_later(bus: Bus) -> None:
+    home = (bus.topic, HOME)
+    async with bus.producer() as producer, bus.reader() as reader:
+        await producer.publish(messages(bus.topic, "1", "2"))
+        reader.assign(everywhere(bus.topic))
+        await reader.read(limit=1, wait=10.0)
+
+        assert await reader.read(limit=10, wait=0.5, but=[home]) == {}
+        assert await reader.read(limit=10, wait=0.05, but=[*everywhere(bus.topic)]) == {}
+
+        assert texts(await drain(reader, 1)) == ["2"]
+
+
 async def test_a_reader_without_partitions_gives_nothing(bus: Bus) -> None:
     async with bus.reader() as reader:
         assert await reader.read(limit=10, wait=0.05) == {}

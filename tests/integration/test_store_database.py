@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import time
-from collections.abc import AsyncGenerator, Callable
-from urllib.parse import urlsplit, urlunsplit
-from uuid import UUID
+from collections.abc import AsyncGenerator
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 
-from clm_common.errors import RaceLost, SettingsError, Unavailable
-from clm_common.instant import to_datetime
-from clm_common.store import copying
-from clm_common.store.copying import layout
-from clm_common.store.database import Database
-from tests.support.servers import DatabaseServer, PostgresNode
+from clm_common.errors import RaceLost, Unavailable
+from clm_common.store.database import Database, unhurried
 
 SCHEMA = "shop"
 
@@ -229,6 +220,28 @@ async def idle_in_transaction(db: Database, seconds: float) -> None:
         await tx.fetchval("SELECT 1")
 
 
+async def test_before_its_first_lock_a_transaction_may_be_given_time_after_which_limits_begin_anew(
+    database_url: str,
+) -> None:
+    async with Database(database_url, schema="public", seconds=0.5) as db:
+        async with db.transaction() as tx:
+            async with unhurried(tx):
+                await asyncio.sleep(0.8)
+                await tx.fetchval("SELECT pg_sleep(0.8)")
+            await asyncio.sleep(0.2)
+            assert await tx.fetchval("SELECT 1") == 1
+
+        with pytest.raises(Unavailable):
+            await dawdle_after_all(db)
+
+
+async def dawdle_after_all(db: Database) -> None:
+    async with db.transaction() as tx:
+        async with unhurried(tx):
+            await asyncio.sleep(0.1)
+        await tx.fetchval("SELECT pg_sleep(2)")
+
+
 async def test_nobody_waits_for_a_lock_for_ever(db: Database, database_url: str) -> None:
     async with (
         Database(database_url, schema=SCHEMA, seconds=0.5) as hasty,
@@ -277,115 +290,6 @@ async def test_more_borrowers_than_connections_wait_their_turn(db: Database) -> 
     assert await asyncio.gather(*[borrow() for _ in range(12)]) == [1] * 12
 
 
-async def test_a_wrong_password_names_the_setting_and_hides_the_secret(database_url: str) -> None:
-    parts = urlsplit(database_url)
-    host = parts.netloc.rpartition("@")[2]
-    url = urlunsplit(parts._replace(netloc=f"clm:sesame@{host}"))
-
-    async with Database(url, schema=SCHEMA) as db:
-        with pytest.raises(SettingsError, match="CLM_DATABASE_URL") as caught:
-            await db.ping()
-
-    assert "sesame" not in str(caught.value)
-
-
-async def test_an_unknown_database_names_the_setting(database_server: DatabaseServer) -> None:
-    async with Database(database_server.url("nowhere"), schema=SCHEMA) as db:
-        with pytest.raises(SettingsError, match="nowhere"):
-            await db.ping()
-
-
-async def test_a_server_that_was_never_there_is_unavailable() -> None:
-    async with Database("postgresql://clm:x@127.0.0.1:1/clm", schema=SCHEMA) as db:
-        with pytest.raises(Unavailable):
-            await db.ping()
-
-
-async def test_too_many_connections_is_unavailable(
-    postgres_node: Callable[[], PostgresNode],
-) -> None:
-    node = postgres_node()
-    await node.start()
-    url = node.server.admin_url
-    async with contextlib.AsyncExitStack() as stack:
-        with pytest.raises(Unavailable):
-            await crowd_in(url, stack)
-
-
-async def crowd_in(url: str, stack: contextlib.AsyncExitStack) -> None:
-    while True:
-        one = await stack.enter_async_context(Database(url, schema=SCHEMA, size=1))
-        await stack.enter_async_context(one.connection())
-
-
-async def test_the_pool_recovers_by_itself_after_a_crash_of_the_server(
-    postgres_node: Callable[[], PostgresNode],
-) -> None:
-    node = postgres_node()
-    await node.start()
-    async with Database(node.server.admin_url, schema="public", size=4) as db:
-        await asyncio.gather(*[db.ping() for _ in range(4)])
-
-        node.kill()
-        with pytest.raises(Unavailable):
-            await db.ping()
-        await node.start()
-
-        began = time.monotonic()
-        await asyncio.gather(*[db.ping() for _ in range(4)])
-        assert time.monotonic() - began < 3
-
-
-async def test_a_frozen_session_is_unavailable_before_long_and_replaced(
-    postgres_node: Callable[[], PostgresNode],
-) -> None:
-    node = postgres_node()
-    await node.start()
-    async with Database(node.server.admin_url, schema="public", seconds=0.5) as db:
-        pid = await session_of(db)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            began = time.monotonic()
-            with pytest.raises(Unavailable):
-                await db.ping()
-            assert await session_of(db) != pid
-            assert time.monotonic() - began < 5
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-
 def test_a_schema_is_a_plain_name() -> None:
     with pytest.raises(ValueError, match="no name for a schema"):
         Database("postgresql://x", schema='shop"; DROP')
-
-
-async def test_packed_rows_are_read_back_as_they_were(db: Database) -> None:
-    columns = ("id", "number", "big", "at", "yes", "name", "body", "due")
-    pack = layout(
-        copying.COUNT, copying.UUID, copying.INT4, copying.INT8, copying.INT8, copying.BOOL
-    ).pack
-    given = [
-        (UUID(int=1), 7, -(2**62), -1, True, "Zoë", b"\0\xff", 0),
-        (UUID(int=2**128 - 1), -1, 2**62, 253_402_300_799_999_999, False, None, None, None),
-        (UUID(int=3), 0, 0, 946_684_800_000_000, True, "", b"", 1_700_000_000_000_001),
-    ]
-    rows = [
-        pack(8, 16, id_.bytes, 4, number, 8, big, 8, copying.since_2000(at), 1, yes)
-        + copying.text(name)
-        + copying.data(body)
-        + copying.instant(due)
-        for id_, number, big, at, yes, name, body, due in given
-    ]
-
-    async with db.transaction() as tx:
-        await tx.execute(
-            "CREATE TABLE packed (id uuid, number integer, big bigint, at timestamptz,"
-            " yes boolean, name text, body bytea, due timestamptz)"
-        )
-        await copying.copy(tx, "packed", columns, rows)
-        found = await tx.fetch("SELECT * FROM packed")
-
-    assert [tuple(row) for row in found] == [
-        (*head, to_datetime(at), yes, name, body, None if due is None else to_datetime(due))
-        for *head, at, yes, name, body, due in given
-    ]

@@ -8,6 +8,7 @@ from clm_common.runtime.handler import Connection
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.folding import expire, refold
 from clm_stage_engine.gathering import load_pasts
+from clm_stage_engine.giants import apart, given_time
 from clm_stage_engine.governing import Rules
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
@@ -39,9 +40,11 @@ async def fire(
             again.append((it, 0 if place is None else now))
         else:
             onward.append((place.lifecycle, it))
-    pasts = await load_pasts(tx, [it.id for it, _ in again], [])
-    folded = [
-        refold(rules.course(it.workspace, it.id), it, pasts[it.id], (), journal, now=until)
-        for it, until in again
-    ]
+    folded: list[Entry] = []
+    async with given_time(tx, sum(it.touchpoints for it, _ in again)):
+        pasts = await load_pasts(tx, [it.id for it, _ in again], [])
+        for it, until in again:
+            course, past = rules.course(it.workspace, it.id), pasts[it.id]
+            size = len(past.touches)
+            folded.append(await apart(size, refold, course, it, past, (), journal, now=until))
     return [*folded, *(expire(lifecycle, it, now, journal) for lifecycle, it in onward)]

@@ -33,9 +33,10 @@ from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.erasing import Erasing
 from clm_stage_engine.firing import fire
-from clm_stage_engine.folding import Claimed, advance_all, news, plain, refold
+from clm_stage_engine.folding import Claimed, Past, advance_all, news, plain, refold
 from clm_stage_engine.forgetting import Forgetting
 from clm_stage_engine.gathering import by_profile, load_pasts, named, once, take_in
+from clm_stage_engine.giants import apart, given_time
 from clm_stage_engine.governing import Board
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.lateness import Lateness
@@ -219,7 +220,20 @@ class TouchpointHandler:
         journal: Journal,
     ) -> list[Entry]:
         telemetry.REFOLDS.inc(len(again))
-        pasts = await load_pasts(tx, list(again), resolution.writes)
+        stored = sum(entries[each].touchpoints for each in again)
+        async with given_time(tx, stored):
+            pasts = await load_pasts(tx, list(again), resolution.writes)
+            return await self._refold(entries, pasts, again, moved, resolution, journal)
+
+    async def _refold(
+        self,
+        entries: Mapping[UUID, Entry],
+        pasts: Mapping[UUID, Past],
+        again: Mapping[UUID, list[Claimed]],
+        moved: Collection[UUID],
+        resolution: Resolution,
+        journal: Journal,
+    ) -> list[Entry]:
         for it in resolution.moved:
             emptied = pasts[it.source].is_empty and not again[it.source]
             for each in (it.source, it.target):
@@ -229,10 +243,10 @@ class TouchpointHandler:
         for each, claimed in again.items():
             entry, past = entries[each], pasts[each]
             entry = replace(entry, parted=True) if each in parted else entry
-            fresh = news(past, claimed)
-            course = self._course(entry)
+            size, course = len(past.touches) + len(claimed), self._course(entry)
+            fresh = await apart(size, news, past, claimed)
             if fresh or each in moved or course.place(entry.definition, entry.state) is None:
-                changed.append(refold(course, entry, past, fresh, journal))
+                changed.append(await apart(size, refold, course, entry, past, fresh, journal))
         return changed
 
     async def _load(

@@ -28,6 +28,7 @@ from clm_stage_engine.core.letting_go import let_go
 from clm_stage_engine.core.memories import NEVER
 from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.core.starting import start
+from clm_stage_engine.giants import apart, given_time
 from clm_stage_engine.governing import Rules
 from clm_stage_engine.profiles import Entry, wakes
 from clm_stage_engine.store import floors, reading, snapshots, writing
@@ -197,6 +198,18 @@ class Retention:
     ) -> Retiring:
         entries = {it.id: it for it in await reading.load_profiles(tx, ids)}
         owner = await reading.load_members(tx, ids)
+        async with given_time(tx, sum(it.touchpoints for it in entries.values())):
+            return await self._let_go(tx, reached, entries, owner, rules, now)
+
+    async def _let_go(
+        self,
+        tx: Connection,
+        reached: Place,
+        entries: Mapping[UUID, Entry],
+        owner: Mapping[UUID, UUID],
+        rules: Rules,
+        now: int,
+    ) -> Retiring:
         history, imported = await reading.load_history(tx, owner, reached.since)
         known = await snapshots.load(tx, owner)
         touches: dict[UUID, list[Touch]] = {each: [] for each in entries}
@@ -208,8 +221,9 @@ class Retention:
         made: dict[UUID, Snapshot] = {}
         for each, entry in entries.items():
             course = rules.course(entry.workspace, each)
-            begun = start(course, each, own[each], touches[each])
-            snapshot = let_go(course, begun, touches[each], imported, reached.since)
+            mine, since = touches[each], reached.since
+            begun = start(course, each, own[each], mine)
+            snapshot = await apart(len(mine), let_go, course, begun, mine, imported, since)
             if snapshot is not None:
                 made[each] = snapshot
         following = {each: _unchanged(entries[each]) for each in made}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -126,10 +126,17 @@ class Reader(Protocol):
         """Read an assigned partition from this offset on; records fetched before are dropped."""
         ...
 
-    async def read(self, *, limit: int, wait: float) -> dict[tuple[str, int], list[Record]]:
+    async def read(
+        self, *, limit: int, wait: float, but: Collection[tuple[str, int]] = ()
+    ) -> dict[tuple[str, int], list[Record]]:
         """Give up to `limit` records, in order per partition; waits up to `wait` seconds.
 
         Only committed records are given (read_committed).
+
+        Args:
+            limit: records at most.
+            wait: seconds.
+            but: assigned partitions that are left alone this time; they keep their position.
 
         Raises:
             Unavailable: no broker answers.

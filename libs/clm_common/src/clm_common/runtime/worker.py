@@ -3,6 +3,7 @@
 Per partition and batch, in one PostgreSQL transaction: the handler reads and decides, the fence
 proves the ownership and moves the offset, the handler writes; then the commit. Partitions are held
 by leases (`store.offsets`), read from the offset in PostgreSQL on, and given back between batches.
+A partition whose batch takes long does not keep the others waiting (`turns`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from clm_common.runtime import collector, pace
 from clm_common.runtime.burial import bury
 from clm_common.runtime.handler import Batch, Connection, Handler, OpenHandler
 from clm_common.runtime.retry import Backoff, pause
+from clm_common.runtime.turns import Turns
 from clm_common.store.database import Database
 from clm_common.store.offsets import Claim, Leases, fence
 
@@ -177,24 +179,28 @@ class Worker:
     async def _work(self, stop: asyncio.Event) -> None:
         backoff = Backoff("worker", topic=self._topic)
         limit = pace.MOST
-        while not stop.is_set():
-            try:
-                with collector.undisturbed():
-                    limit = await self._turn(limit)
-                backoff.succeeded()
-            except Unavailable as error:
-                await backoff.wait(error)
+        async with Turns() as turns:
+            while not stop.is_set():
+                try:
+                    with collector.undisturbed():
+                        limit = await self._turn(turns, limit)
+                    backoff.succeeded()
+                except Unavailable as error:
+                    await backoff.wait(error)
+            await turns.over()
 
-    async def _turn(self, limit: int) -> int:
-        """Read, and handle every partition on its own, side by side; give the next limit."""
-        hurried = any(owned.woken == AT_ONCE for owned in self._owned.values())
-        found = await self._reader.read(limit=limit, wait=0 if hurried else WAIT)
+    async def _turn(self, turns: Turns, limit: int) -> int:
+        """Read, and handle every free partition on its own, side by side; give the next limit."""
+        busy = turns.busy
+        free = [it for it in self._owned.values() if it.claim.partition not in busy]
+        hurried = any(it.woken == AT_ONCE for it in free)
+        but = [(self._topic, each) for each in busy]
+        found = await self._reader.read(limit=limit, wait=0 if hurried else WAIT, but=but)
         began = perf_counter()
-        mine = {partition: records for (_, partition), records in found.items()}
-        turns = [self._serve(owned, mine.get(each, [])) for each, owned in self._owned.items()]
-        for outcome in await asyncio.gather(*turns, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        for each, owned in self._owned.items():
+            if each not in busy:
+                turns.begin(each, self._serve(owned, found.get((self._topic, each), [])))
+        await turns.met()
         return pace.paced(limit, perf_counter() - began)
 
     async def _serve(self, owned: Owned, records: Sequence[Record]) -> None:
@@ -208,8 +214,9 @@ class Worker:
                     owned.woken = AT_ONCE  # more may be due than one batch holds
         except OwnershipLost as error:
             log.warning("partition.lost", partition=partition, reason=error.slug)
-            self._leases.forget(partition)
-            self._release(partition)
+            if self._owned.get(partition) is owned:
+                self._leases.forget(partition)
+                self._release(partition)
         except Unavailable:
             owned.handler.forget()
             self._rewind(owned)

@@ -37,6 +37,14 @@ _KEEPALIVE: Final = {
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 10_000,  # milliseconds
 }
+_LIMITS: Final = """
+    SELECT current_setting('transaction_timeout'),
+        current_setting('idle_in_transaction_session_timeout')
+"""
+_LIMIT: Final = """
+    SELECT set_config('transaction_timeout', $1, true),
+        set_config('idle_in_transaction_session_timeout', $2, true)
+"""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -190,6 +198,18 @@ class Database:
             ) from error
         _keep_alive(raw)
         return raw
+
+
+@asynccontextmanager
+async def unhurried(tx: Connection) -> AsyncGenerator[None]:
+    """Do without the limits of a transaction that holds no lock yet; afterwards they begin anew.
+
+    What has to be read and decided may take longer than others may be kept waiting for a lock.
+    """
+    before = await tx.fetchrow(_LIMITS)
+    await tx.execute(_LIMIT, "0", "0")
+    yield
+    await tx.execute(_LIMIT, *before)
 
 
 def _server_settings(schema: str, name: str, seconds: float) -> dict[str, str]:

@@ -18,6 +18,9 @@ from clm_stage_engine.core.ours import type_of
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store.columns import columns
 
+CHUNK: Final = 2_000
+"""Touchpoints read at a time: between two the loop goes on with other things."""
+
 Row = Any  # Any: asyncpg publishes no types; a record
 
 _IDENTITIES: Final = """
@@ -179,14 +182,18 @@ async def load_history(
     found: dict[UUID, list[Touch]] = {each: [] for each in identities}
     imported = set[str]()
     if before is None:
-        rows = await tx.fetch(HISTORY, list(identities))
+        cursor = await tx.cursor(HISTORY, list(identities))
     else:
-        rows = await tx.fetch(f"{HISTORY} AND time < $2", list(identities), to_datetime(before))
-    for row in rows:
-        touch = touch_of(row)
-        found[row["identity_id"]].append(touch)
-        if HISTORICAL in row["marks"]:
-            imported.add(touch.message_id)
+        cursor = await tx.cursor(f"{HISTORY} AND time < $2", list(identities), to_datetime(before))
+    full = True
+    while full:
+        rows = await cursor.fetch(CHUNK)
+        for row in rows:
+            touch = touch_of(row)
+            found[row["identity_id"]].append(touch)
+            if HISTORICAL in row["marks"]:
+                imported.add(touch.message_id)
+        full = len(rows) == CHUNK
     return found, imported
 
 

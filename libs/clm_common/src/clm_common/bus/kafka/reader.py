@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -90,18 +90,21 @@ class PartitionReader:
         if self._consumer is not None:
             self._consumer.seek(TopicPartition(topic, partition), offset)
 
-    async def read(self, *, limit: int, wait: float) -> dict[tuple[str, int], list[Record]]:
+    async def read(
+        self, *, limit: int, wait: float, but: Collection[tuple[str, int]] = ()
+    ) -> dict[tuple[str, int], list[Record]]:
         """Give up to `limit` committed records; see `Reader.read`.
 
         Raises:
             Unavailable: no broker answers; the next call connects anew.
         """
-        if not self._next:
+        if not self._next.keys() - set(but):
             await asyncio.sleep(wait)
             return {}
+        some = [TopicPartition(*place) for place in self._next if place not in but] if but else ()
         consumer = await self._connected()
         try:
-            got = await consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+            got = await consumer.getmany(*some, timeout_ms=int(wait * 1000), max_records=limit)
         except OffsetOutOfRangeError as error:
             await self._start_at_oldest(consumer, error)
             return {}
@@ -112,7 +115,7 @@ class PartitionReader:
         found = {place: records for place, records in read.items() if place in self._next}
         for place, records in found.items():
             self._next[place] = records[-1].offset + 1
-        await self._listen(consumer, found)
+        await self._listen(consumer, {*found, *but})
         return found
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
@@ -211,18 +214,17 @@ class PartitionReader:
                 )
                 self.seek(place.topic, place.partition, offset)
 
-    async def _listen(
-        self, consumer: AIOKafkaConsumer, found: Mapping[tuple[str, int], object]
-    ) -> None:
+    async def _listen(self, consumer: AIOKafkaConsumer, well: Collection[tuple[str, int]]) -> None:
         """Notice when no partition, or one of them, has had an answer for too long.
 
+        Those that are `well` have just had one, or nobody asked for theirs.
         `getmany` gives nothing, without an error, when brokers are away or its fetcher is dead.
         """
         now = time.monotonic()
         idle, self._last_read = max(0.0, now - self._last_read - 1.0), now
         for place, heard in self._heard.items():
             heard.note(consumer.last_poll_timestamp(TopicPartition(*place)), now, idle)
-            if place in found:
+            if place in well:
                 heard.at = now
         silent = {place: now - heard.at for place, heard in self._heard.items()}
         if not silent:

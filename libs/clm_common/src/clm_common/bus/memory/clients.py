@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -60,15 +60,17 @@ class MemoryReader:
             raise KeyError((topic, partition))
         self._next[topic, partition] = offset
 
-    async def read(self, *, limit: int, wait: float) -> dict[Place, list[Record]]:
+    async def read(
+        self, *, limit: int, wait: float, but: Collection[Place] = ()
+    ) -> dict[Place, list[Record]]:
         """Give up to `limit` committed records; see `Reader.read`."""
         await asyncio.sleep(0)
         self._broker.answer()
-        found = self._take(limit)
+        found = self._take(limit, but)
         if not found:
             await self._broker.news(wait)
             self._broker.answer()
-            found = self._take(limit)
+            found = self._take(limit, but)
         return found
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
@@ -89,9 +91,9 @@ class MemoryReader:
         """Return if the broker answers now; raises `Unavailable` otherwise."""
         self._broker.answer()
 
-    def _take(self, limit: int) -> dict[Place, list[Record]]:
+    def _take(self, limit: int, but: Collection[Place]) -> dict[Place, list[Record]]:
         found: dict[Place, list[Record]] = {}
-        for place, offset in list(self._next.items()):
+        for place, offset in [it for it in self._next.items() if it[0] not in but]:
             part = self._broker.partitions(place[0])[place[1]]
             start = offset if part.oldest <= offset <= part.end else part.oldest
             records: list[Record] = list(islice(part.committed(start), limit))

@@ -1,0 +1,140 @@
+"""People of very many touchpoints are folded again without holding up anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import Final
+
+import pytest
+
+from clm_common.bus.memory import MemoryBroker
+from clm_common.contracts.ids import profile_id
+from clm_common.contracts.topics import PARTITIONS, partition_of
+from clm_common.instant import HOUR, SECOND
+from clm_common.store.migrations import migrate
+from clm_stage_engine import folding, giants, handlers
+from clm_stage_engine.core.eras import Course
+from clm_stage_engine.folding import Claimed, Past
+from clm_stage_engine.journal import Journal
+from clm_stage_engine.profiles import Entry
+from clm_stage_engine.store import reading
+from tests.support.engine import NOW, Engine
+from tests.support.touchpoints import touchpoint
+
+GIANT: Final = "giant"
+MANY: Final = 50
+LEASE: Final = 4.0
+"""Seconds: how long the engine's transactions may last, too."""
+
+
+class Gate:
+    """A giant's re-fold that goes on when it is told to; others go through.
+
+    Attributes:
+        begun: how many re-folds of giants were begun.
+        opened: lets them go on; a test that never comes to it fails all the same.
+    """
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.opened = threading.Event()
+
+    def refold(
+        self,
+        course: Course,
+        entry: Entry,
+        past: Past,
+        fresh: Sequence[Claimed],
+        journal: Journal,
+    ) -> Entry:
+        """Wait at the gate, then do what `folding.refold` does."""
+        if len(past.touches) >= MANY:
+            self.begun += 1
+            self.opened.wait(20)
+        return folding.refold(course, entry, past, fresh, journal)
+
+    async def reached(self) -> None:
+        """Wait until a re-fold has begun."""
+        async with asyncio.timeout(20):
+            while not self.begun:  # noqa: ASYNC110 - another thread's doing
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncGenerator[Engine]:
+    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
+    async with Engine(database_url, MemoryBroker()) as running:
+        yield running
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
+    """Make whoever has 50 touchpoints a giant, and give the gate before their re-fold."""
+    found = Gate()
+    monkeypatch.setattr(giants, "LONG", MANY)
+    monkeypatch.setattr(handlers, "refold", found.refold)
+    yield found
+    found.opened.set()
+
+
+def elsewhere() -> str:
+    """Give a customer of another partition than the giant's."""
+    home = partition_of(f"local:{GIANT}".encode(), PARTITIONS)
+    names = (f"neighbour-{it}" for it in range(100))
+    return next(it for it in names if partition_of(f"local:{it}".encode(), PARTITIONS) != home)
+
+
+async def merging(engine: Engine) -> None:
+    """Give the giant a past, and identify one more visitor as the giant."""
+    await engine.send(
+        *(touchpoint(NOW - HOUR + it * SECOND, user=GIANT, event="Seen") for it in range(MANY)),
+        touchpoint(NOW - 2 * HOUR, anonymous="visitor", kind="page"),
+    )
+    await engine.settled()
+    await engine.send(touchpoint(NOW - SECOND, user=GIANT, anonymous="visitor", kind="identify"))
+
+
+async def test_others_touchpoints_land_while_a_giant_is_folded_again(
+    engine: Engine, gate: Gate
+) -> None:
+    await merging(engine)
+    await gate.reached()
+
+    await engine.send(touchpoint(NOW, user=elsewhere(), event="Seen"))
+    await engine.folded(MANY + 2)
+
+    assert not gate.opened.is_set()
+    gate.opened.set()
+    await engine.settled()
+    assert [it.target for it in engine.timeline("user_id", GIANT)] == ["reach", "acquisition"]
+    assert (await engine.states())[profile_id("local", "user_id", GIANT)][1] == MANY + 2
+
+
+async def test_a_giant_is_folded_once_though_that_takes_longer_than_a_transaction_may(
+    engine: Engine, gate: Gate
+) -> None:
+    await merging(engine)
+    await gate.reached()
+    claims = await engine.fetch("SELECT partition, epoch FROM consumer_partition ORDER BY 1")
+
+    await asyncio.sleep(LEASE + 1)
+    gate.opened.set()
+    await engine.settled()
+
+    assert gate.begun == 1
+    assert claims == await engine.fetch(
+        "SELECT partition, epoch FROM consumer_partition ORDER BY 1"
+    )
+
+
+async def test_a_history_of_many_chunks_is_read_as_a_whole(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "CHUNK", MANY // 10)
+
+    await merging(engine)
+    await engine.settled()
+
+    assert (await engine.states())[profile_id("local", "user_id", GIANT)][1] == MANY + 2
