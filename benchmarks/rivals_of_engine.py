@@ -102,10 +102,12 @@ async def textbook(bootstrap: str) -> None:
     await pool.execute("CREATE TABLE history (id text PRIMARY KEY, customer text, body jsonb)")
     await pool.execute("CREATE TABLE change (id text PRIMARY KEY, customer text, target text)")
 
+    record = Context("message")
+
     @broker.subscriber(
         TOUCHPOINTS, group_id=f"textbook-{time.time_ns()}", auto_offset_reset="earliest"
     )
-    async def handle(touch: dict[str, Any], message: Any = Context("message")) -> None:
+    async def handle(touch: dict[str, Any], message: Any = record) -> None:
         who = message.raw_message.key.decode()
         for stage in await transact(touch, who, message.body):
             await broker.publish({"target": stage, "cause": touch["messageId"]}, CHANGES)
