@@ -69,7 +69,7 @@ async def test_key_value_headers_and_place_survive_the_way(bus: Bus) -> None:
 
 
 async def test_headers_that_messages_share_are_read_before_their_own(bus: Bus) -> None:
-    shared = Shared((("ce_source", b"shop"), ("ce_time", b"now")), (("ce_specversion", b"1.0"),))
+    shared = Shared((("ce_specversion", b"1.0"), ("ce_source", b"shop"), ("ce_time", b"now")))
     sent = [
         Message(bus.topic, b"customer", b"1", (("ce_id", b"m-1"),), shared),
         Message(bus.topic, b"customer", b"2", (("ce_id", b"m-2"),)),

@@ -23,7 +23,7 @@ Header = tuple[str, bytes | None]
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 values = st.binary(max_size=300)
 headers = st.lists(st.tuples(names, values), max_size=4)
-shared = st.none() | st.builds(Shared, headers, headers.map(tuple))
+shared = st.none() | st.builds(Shared, headers)
 messages = st.lists(
     st.builds(Message, st.just("t"), values, values, headers, shared), min_size=1, max_size=30
 )

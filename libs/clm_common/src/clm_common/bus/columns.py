@@ -29,7 +29,15 @@ class Columns(Sequence[Message]):
         self.keys: list[bytes] = []
         self.values: list[bytes] = []
         self.shared: list[Shared | None] = []
-        self.headers: tuple[list[bytes], ...] = tuple([] for _ in names)
+        self.headers: tuple[list[bytes], ...] = tuple([[] for _ in names])
+
+    def extend(self, more: Columns) -> None:
+        """Append messages of the same topic, whose own headers have the same names."""
+        self.keys += more.keys
+        self.values += more.values
+        self.shared += more.shared
+        for column, texts in zip(self.headers, more.headers, strict=True):
+            column.extend(texts)
 
     def __len__(self) -> int:
         """Count the messages."""

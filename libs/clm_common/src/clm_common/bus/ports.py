@@ -14,17 +14,10 @@ class Shared(Struct, frozen=True, eq=False):
     """Headers that many messages have; made once for all of them, they are encoded only once.
 
     Attributes:
-        headers: what the messages of one call have in common.
-        fixed: what comes before these, and is the same in many calls: it stays encoded. Give the
-            same object each time, and few different ones.
+        headers: what they are.
     """
 
     headers: Headers
-    fixed: tuple[tuple[str, bytes], ...] = ()
-
-    def all_headers(self) -> list[tuple[str, bytes]]:
-        """Give them in the order in which they are written."""
-        return [*self.fixed, *self.headers]
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -46,7 +39,7 @@ class Message(Struct, frozen=True, gc=False):
 
     def all_headers(self) -> list[tuple[str, bytes]]:
         """Give all its headers, as a reader will see them."""
-        return [*self.shared.all_headers(), *self.headers] if self.shared else list(self.headers)
+        return [*self.shared.headers, *self.headers] if self.shared else list(self.headers)
 
 
 class Record(Protocol):

@@ -10,6 +10,7 @@ Its time is the first usable one of `timestamp`, `originalTimestamp`, its own an
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Final, cast
 
 import msgspec
@@ -28,7 +29,7 @@ from clm_common.contracts.touchpoint import (
 )
 from clm_ingest.core.crawlers import crawls
 from clm_ingest.core.glimpse import Fault, Glimpse, examine
-from clm_ingest.core.heads import OWN, InCommon
+from clm_ingest.core.heads import OWN, in_common
 from clm_ingest.core.parcel import Limits, Parcel
 from clm_ingest.core.timing import EARLIEST, all_exact, latest_of, normalise, read, text_of
 
@@ -155,11 +156,11 @@ class _Desk:
         self._browser = origin.browser
         self._marks = [mark.encode() for mark in marks_of_request(parcel, origin)]
         self._received = text_of(origin.received)
-        self._in_common = InCommon(origin.workspace, origin.source, self._received)
+        self._in_common = in_common(origin.workspace, origin.source)
         self._latest = latest_of(self._received)
-        self._sent_at = normalise(read(parcel.sent_at), self._latest)
+        self._sent_at = parcel.sent_at
         self.admitted = Columns(_TOPIC, OWN)
-        self.ids, self._times = self.admitted.headers
+        self._receipts, self.ids, self._times = self.admitted.headers
         self.refused: list[Refusal] = []
 
     def put_all(self, events: Sequence[Raw | bytes], glimpses: Sequence[Glimpse]) -> None:
@@ -197,12 +198,13 @@ class _Desk:
             or any(map(_is_bot, filter(None, [*agents, self._browser])))
         ):
             return False
-        admitted, prefix, in_common = self.admitted, self._prefix, self._in_common
+        admitted, prefix, shared = self.admitted, self._prefix, self._in_common
+        self._receipts += repeat(self._received, len(values))
         self.ids += map(str.encode, cast("list[str]", ids))
         self._times += times
         admitted.keys += [prefix + it for it in map(str.encode, cast("list[str]", customers))]
         admitted.values += values
-        admitted.shared += [in_common[type_] for type_ in types]
+        admitted.shared += [shared[type_] for type_ in types]
         return True
 
     def put(self, raw: bytes, seen: Glimpse | None) -> None:
@@ -244,6 +246,7 @@ class _Desk:
         marks = self._marks
         if _is_bot((seen.context and seen.context.user_agent) or self._browser):
             marks = [BOT.encode(), *marks]
+        self._receipts.append(self._received)
         self.ids.append(message_id.encode())
         self._times.append(time or self._received)
         self.admitted.keys.append(self._prefix + customer.encode())
@@ -256,12 +259,14 @@ class _Desk:
         return (
             normalise(seen.original_timestamp, latest)
             or normalise(seen.sent_at, latest)
-            or self._sent_at
+            or normalise(read(self._sent_at), latest)
         )
 
 
 def marks_of_request(parcel: Parcel, origin: Origin) -> tuple[str, ...]:
     """Give the marks that all events of a request have."""
+    if not origin.internal and not parcel.historical:
+        return ()
     marks = ((INTERNAL, origin.internal), (HISTORICAL, parcel.historical))
     return tuple(mark for mark, holds in marks if holds)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
+from typing import Final
 from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
@@ -19,6 +20,11 @@ from clm_common.bus.kafka.lifecycle import drain_waiters, retrieve
 from clm_common.bus.kafka.records import Compression, Encoded, RecordBatch, bodies_of
 from clm_common.bus.ports import Message
 from clm_common.bus.size import BATCH_BYTES, refuse
+
+_FEW: Final = 8
+"""Messages of one call up to which they are packed together with those of others."""
+
+_SMALL: Final = 256 * 1024
 
 
 class _Rows(dict[str, list[list[bytes]]]):
@@ -36,7 +42,9 @@ class _Rows(dict[str, list[list[bytes]]]):
 class Batches:
     """Batches under construction, by topic and partition, in order per partition."""
 
-    __slots__ = ("_compression", "_encoded", "_queues", "_time", "_transactional")
+    __slots__ = (
+        "_compression", "_encoded", "_few", "_partitions", "_queues", "_time", "_transactional",
+    )  # fmt: skip
 
     def __init__(self, *, compression: Compression | None, transactional: bool = False) -> None:
         """Begin with none.
@@ -50,17 +58,49 @@ class Batches:
         self._time = time.time_ns() // 1_000_000
         self._queues: dict[tuple[str, int], list[RecordBatch]] = {}
         self._encoded = Encoded()
+        self._few: Columns | None = None
+        self._partitions: Mapping[str, int] = {}
 
     def add(self, messages: Sequence[Message], partitions: Mapping[str, int]) -> None:
         """Append messages, each to the partition of its key; all have the time of these batches.
 
+        Few messages, kept by column, are packed with those of other calls: to pack one alone costs
+        more than all else that is done with it here.
+
         Args:
             messages: what is to be sent.
-            partitions: the number of partitions of every topic that occurs.
+            partitions: the number of partitions of every topic that occurs; the same at each call.
 
         Raises:
             InvalidMessage: a message is too large because of its headers; others may stay.
         """
+        self._partitions = partitions
+        if isinstance(messages, Columns) and len(messages) <= _FEW and self._is_small(messages):
+            self._put_off(messages)
+        else:
+            self._pack_few()
+            self._pack(messages, partitions)
+
+    def _put_off(self, messages: Columns) -> None:
+        few = self._few
+        if few is None or (few.topic, few.names) != (messages.topic, messages.names):
+            self._pack_few()
+            few = self._few = Columns(messages.topic, messages.names)
+        few.extend(messages)
+
+    def _is_small(self, messages: Columns) -> bool:
+        """Tell whether it is certain already that each of some messages fits into a batch."""
+        own = sum(map(len, chain(messages.keys, messages.values, *messages.headers)))
+        shared = sum(len(self._encoded[each][0]) for each in messages.shared)
+        return own + shared < _SMALL
+
+    def _pack_few(self) -> None:
+        """Pack what was put off; before anything that came later, as order is kept per key."""
+        if self._few is not None:
+            few, self._few = self._few, None
+            self._pack(few, self._partitions)
+
+    def _pack(self, messages: Sequence[Message], partitions: Mapping[str, int]) -> None:
         bodies = bodies_of(messages, self._encoded)
         rows = _Rows(partitions)
         if isinstance(messages, Columns):
@@ -82,6 +122,7 @@ class Batches:
         Raises:
             InvalidMessage: as `add`.
         """
+        self._pack_few()
         self._put(bodies_of(messages, self._encoded), topic, partition)
 
     def _put(self, bodies: Sequence[bytes], topic: str, partition: int) -> None:
@@ -102,6 +143,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[str, int, RecordBatch]]:
         """Give every batch, those of one partition in order and the partitions side by side."""
+        self._pack_few()
         for batches in zip_longest(*self._queues.values()):
             for (topic, partition), batch in zip(self._queues, batches, strict=True):
                 if batch is not None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from itertools import repeat
 from typing import Final, Literal
 
@@ -88,9 +87,6 @@ def encode_headers(headers: Headers) -> bytes:
     )
 
 
-_encode_fixed: Final = lru_cache(maxsize=4_096)(encode_headers)
-
-
 class Encoded(dict[Shared | None, tuple[bytes, int]]):
     """Shared headers as Kafka writes them, and how many these are; each is encoded once."""
 
@@ -98,9 +94,7 @@ class Encoded(dict[Shared | None, tuple[bytes, int]]):
         if shared is None:
             found = self[shared] = b"", 0
             return found
-        fixed, headers = shared.fixed, shared.headers
-        text = _encode_fixed(fixed) + encode_headers(headers)
-        found = self[shared] = text, len(fixed) + len(headers)
+        found = self[shared] = encode_headers(shared.headers), len(shared.headers)
         return found
 
 
@@ -145,7 +139,11 @@ def _bodies_of_columns(messages: Columns, encoded: Encoded, number: _Numbers) ->
         columns += map(write, map(len, column)), column
     columns.append(map(heads.__getitem__, messages.shared))
     for name, column in zip(messages.names, messages.headers, strict=True):
-        columns += repeat(_NAMES[name]), map(write, map(len, column)), column
+        lengths = {*map(len, column)}
+        if len(lengths) == 1:  # as that of times is
+            columns += repeat(_NAMES[name] + write(*lengths)), column
+        else:
+            columns += repeat(_NAMES[name]), map(write, map(len, column)), column
     return [*map(b"".join, zip(*columns, strict=False))]  # one of them never ends
 
 
