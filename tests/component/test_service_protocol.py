@@ -6,12 +6,32 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clm_common.runtime.listener import listen
 from clm_common.runtime.protocol import BoundedProtocol
 
 FINE = b"POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def bodiless(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer with a head alone."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer with a head, and the body in two parts, the second after a while."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    await asyncio.sleep(0.2)
+    await send({"type": "http.response.body", "body": b"last"})
+
+
+async def halting(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Begin an answer and fail."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise RuntimeError("on purpose")
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,3 +148,46 @@ async def test_a_connection_on_which_nothing_is_asked_is_closed(
     monkeypatch.setattr("clm_common.runtime.listener._KEEP_ALIVE", 0.2)
     async with listen(echo, "127.0.0.1", 0, 1).running() as port:
         assert await conversation(port) == b""
+
+
+@pytest.mark.parametrize(
+    ("app", "head", "status"),
+    [
+        (echo, FINE.replace(b"POST", b"HEAD"), b"200 OK"),
+        (bodiless, FINE, b"204 No Content"),
+        (halting, FINE, b"200 OK"),
+    ],
+)
+async def test_an_answer_without_a_body_is_sent(app: ASGIApp, head: bytes, status: bytes) -> None:
+    async with listen(app, "127.0.0.1", 0, 1).running() as port:
+        last = head.replace(b"Host: t", b"Host: t\r\nConnection: close")
+        answer = await conversation(port, last)
+
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_body_that_comes_in_parts_is_sent_part_by_part() -> None:
+    async with listen(slow, "127.0.0.1", 0, 1).running() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(FINE)
+        first = await reader.readuntil(b"first\r\n")
+        last = await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert last == b"4\r\nlast\r\n0\r\n\r\n"
+
+
+async def test_a_sender_that_waits_to_be_asked_for_its_body_is_asked(port: int) -> None:
+    head, _, body = FINE.partition(b"{")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.replace(b"Host: t", b"Host: t\r\nExpect: 100-continue"))
+
+    asked = await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"{" + body)
+    answer = await reader.readuntil(b"}")
+    writer.close()
+
+    assert asked == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert b'"size": 2' in answer

@@ -2,6 +2,8 @@
 
 Before the head of a request is complete no app can refuse it, so its size and its time are bounded
 here. A connection on which nothing is asked is closed like one that has been idle for too long.
+An answer's head leaves together with its body: uvicorn writes them one by one, and to write to a
+connection is the most expensive thing a small request does.
 What is not HTTP is answered as the rest of our errors are, in JSON that any page can read.
 """
 
@@ -22,6 +24,9 @@ HEAD_SECONDS: Final = 10.0
 WHOLE: Final = "clm.whole"
 """Stands in a request's scope once its body has arrived to the end."""
 
+_HEAD: Final = b"HTTP/1.1 "
+_CONTINUE: Final = b"HTTP/1.1 100"
+
 _INVALID: Final = (
     b"400 Bad Request",
     "http.invalid",
@@ -36,6 +41,36 @@ _TOO_LARGE: Final = (
 )
 
 
+class _Joining:
+    """A connection to write to that holds the head of an answer back until what follows it.
+
+    Whatever ends an answer sends its head, if nothing else did: bytes, even none, `close`, `flush`.
+    """
+
+    __slots__ = ("_head", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_HEAD) and not data.startswith(_CONTINUE):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        if self._head and not self.is_closing():
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection; costs a request two comparisons when its head arrives in one piece."""
 
@@ -48,6 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Wait for a first request no longer than for a next one."""
         super().connection_made(transport)
+        self._joining = self.transport = _Joining(transport)  # type: ignore[assignment] # has what is used of it
         self._close_after(self.timeout_keep_alive)
 
     def on_message_begin(self) -> None:
@@ -60,6 +96,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """End the head."""
         self._head_until = None
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Send the head of an answer that has no body."""
+        self._joining.flush()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """Say in the scope that nothing of the body has to be waited for."""
