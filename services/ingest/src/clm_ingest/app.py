@@ -46,6 +46,7 @@ from clm_ingest.tally import Kind, Tally
 TOPICS: Final = (TOUCHPOINTS, TOUCHPOINTS_DLQ)
 
 _CONNECTIONS: Final = 8
+_LINGER: Final = 0.002
 
 
 @asynccontextmanager
@@ -55,7 +56,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     mappings = routes_hooks.mappings(settings.ingest_hook_dir)  # a wrong one refuses to start
     async with (
         Database.of(settings, SCHEMA, size=_CONNECTIONS) as database,
-        GroupProducer(kafka, pending_bytes=settings.ingest_pending_bytes) as producer,
+        GroupProducer(
+            kafka, pending_bytes=settings.ingest_pending_bytes, linger=_LINGER
+        ) as producer,
         PartitionReader(kafka) as indexed,
         PartitionReader(kafka) as fetched,
     ):

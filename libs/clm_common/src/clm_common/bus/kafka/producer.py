@@ -1,8 +1,9 @@
 """The group-commit producer: calls that arrive together share batches and requests.
 
 While one flush is on its way the calls that arrive fill the next, which leaves as soon as the
-first is acknowledged. So the load itself sets the size of the batches, with no waiting by the
-clock.
+first is acknowledged. So the load itself sets the size of the batches. Where calls are many and
+small, a flush may wait a moment (`linger`) for those that the acknowledgement sets free to call
+again: else one half of the callers would wait for the other, and each flush carry a half of them.
 
 What is promised:
 
@@ -47,6 +48,7 @@ _FIRST_TRY: Final = 2.0
 _LEARN_WITHIN: Final = 3.0
 _PING_WITHIN: Final = 3.0
 _STALLED_AFTER: Final = 2.0
+_FEW_BYTES: Final = 64 * 1024
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0)
 
 
@@ -64,6 +66,7 @@ class GroupProducer:
         pending_bytes: int = 64 * 1024 * 1024,
         patience: float = 10.0,
         compression: Compression | None = "snappy",
+        linger: float = 0.0,
     ) -> None:
         """Connects nowhere yet.
 
@@ -72,6 +75,8 @@ class GroupProducer:
             pending_bytes: how much may be unacknowledged before calls are refused.
             patience: seconds a flush may take, retries within aiokafka included.
             compression: the codec of the batches.
+            linger: seconds that a small flush waits for more calls, if there were calls while the
+                one before was on its way: those who are answered then are about to call again.
 
         Raises:
             SettingsError: the file of authorities cannot be read.
@@ -80,6 +85,7 @@ class GroupProducer:
         self._limit = pending_bytes
         self._patience = patience
         self._compression: Compression | None = compression
+        self._linger = linger
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
         self._open: Flush | None = None
@@ -261,7 +267,10 @@ class GroupProducer:
     async def _flush_on_demand(self, producer: AIOKafkaProducer) -> Unavailable:
         loop = asyncio.get_running_loop()
         while True:
+            busy = self._wanted.is_set()
             await self._wanted.wait()
+            if busy and self._open is not None and self._open.size < _FEW_BYTES:
+                await asyncio.sleep(self._linger)
             self._wanted.clear()
             flush, self._open = self._open, None
             if flush is None:
