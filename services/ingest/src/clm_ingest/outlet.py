@@ -78,8 +78,8 @@ class Outlet:
             Rejected: 413, one event is larger than Kafka takes.
         """
         ids, messages = verdicts.ids, verdicts.admitted
-        known = self._window.take(source, ids)
         fresh = set(ids)
+        known = self._window.take(source, fresh)
         waits: Sequence[asyncio.Future[bool]] = ()
         if self._window.remembers and (known or len(fresh) < len(ids)):
             fresh -= known

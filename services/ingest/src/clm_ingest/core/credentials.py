@@ -19,6 +19,7 @@ _IN_QUERY: Final = (b"writeKey", b"writekey")
 _MOST_FIELDS: Final = 200
 
 
+@lru_cache(maxsize=1_024)
 def digest_of(write_key: str) -> bytes:
     """Give the SHA-256 under which a write key is kept; keys are random, so it needs no salt."""
     return hashlib.sha256(write_key.encode()).digest()

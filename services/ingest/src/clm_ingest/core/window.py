@@ -5,7 +5,7 @@ are kept in two generations; when the newer is full the older is forgotten. How 
 reaches depends on how much comes in: nothing may rely on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -35,7 +35,7 @@ class Window:
         """Whether it remembers anything at all."""
         return self._limit > 0
 
-    def take(self, source: Source, ids: Sequence[bytes]) -> set[bytes]:
+    def take(self, source: Source, ids: Collection[bytes]) -> set[bytes]:
         """Remember ids, and give those that were remembered before."""
         if not self._limit:
             return set()

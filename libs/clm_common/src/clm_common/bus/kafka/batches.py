@@ -90,9 +90,10 @@ class Batches:
 
     def _is_small(self, messages: Columns) -> bool:
         """Tell whether it is certain already that each of some messages fits into a batch."""
-        own = sum(map(len, chain(messages.keys, messages.values, *messages.headers)))
-        shared = sum(len(self._encoded[each][0]) for each in messages.shared)
-        return own + shared < _SMALL
+        size = sum(map(len, chain(messages.keys, messages.values, *messages.headers)))
+        for shared in messages.shared:
+            size += len(self._encoded[shared][0])
+        return size < _SMALL
 
     def _pack_few(self) -> None:
         """Pack what was put off; before anything that came later, as order is kept per key."""
