@@ -11,7 +11,7 @@ Its time is the first usable one of `timestamp`, `originalTimestamp`, its own an
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -27,11 +27,12 @@ from clm_common.contracts.touchpoint import (
     TouchpointType,
     customer_id,
 )
-from clm_ingest.core.crawlers import crawls
+from clm_ingest.core.crawlers import is_bot
 from clm_ingest.core.glimpse import Fault, Glimpse, examine
 from clm_ingest.core.heads import OWN, in_common
 from clm_ingest.core.parcel import Limits, Parcel
-from clm_ingest.core.timing import EARLIEST, all_exact, latest_of, normalise, read, text_of
+from clm_ingest.core.regular import regular
+from clm_ingest.core.timing import latest_of, normalise, read, text_of
 
 _TOPIC: Final = TOUCHPOINTS.name
 _MANY: Final = 4
@@ -171,40 +172,20 @@ class _Desk:
                 self.put(raw, seen)
 
     def _put_at_once(self, values: list[bytes], glimpses: Sequence[Glimpse]) -> bool:
-        """Judge a batch with nothing odd about it, as nearly all are: by column it costs half.
-
-        False, and nothing is done, if there is anything odd.
-        """
-        types: list[TouchpointType | None] = [seen.type for seen in glimpses]
-        ids = [seen.message_id for seen in glimpses]
-        customers = [seen.user_id for seen in glimpses]
-        times = all_exact([seen.timestamp for seen in glimpses])
-        names = [seen.event for seen in glimpses if seen.type == "track"]
-        keys = [seen.write_key for seen in glimpses]
-        agents = [seen.context and seen.context.user_agent for seen in glimpses]
-        if (
-            self._kind is not None
-            or self._inspect is not None
-            or self._marks
-            or None in types
-            or not all(ids)
-            or not all(customers)
-            or {*map(type, customers)} != {str}
-            or not all(names)
-            or not times
-            or not EARLIEST <= min(times) <= max(times) <= self._latest
-            or keys.count(None) < len(keys)
-            or max(map(len, values)) > self._limits.event_bytes
-            or any(map(_is_bot, filter(None, [*agents, self._browser])))
-        ):
+        """Judge a batch with nothing odd about it; False, and nothing is done, if there is."""
+        if self._kind is not None or self._inspect is not None or self._marks:
+            return False
+        most = self._limits.event_bytes
+        found = regular(values, glimpses, most=most, latest=self._latest, browser=self._browser)
+        if found is None:
             return False
         admitted, prefix, shared = self.admitted, self._prefix, self._in_common
         self._receipts += repeat(self._received, len(values))
-        self.ids += map(str.encode, cast("list[str]", ids))
-        self._times += times
-        admitted.keys += [prefix + it for it in map(str.encode, cast("list[str]", customers))]
+        self.ids += map(str.encode, found.ids)
+        self._times += found.times
+        admitted.keys += [prefix + it for it in map(str.encode, found.customers)]
         admitted.values += values
-        admitted.shared += [shared[type_] for type_ in types]
+        admitted.shared += [shared[kind] for kind in found.kinds]
         return True
 
     def put(self, raw: bytes, seen: Glimpse | None) -> None:
@@ -244,7 +225,7 @@ class _Desk:
             raw = found
         time = normalise(seen.timestamp, self._latest) or self._other_time(seen)
         marks = self._marks
-        if _is_bot((seen.context and seen.context.user_agent) or self._browser):
+        if is_bot((seen.context and seen.context.user_agent) or self._browser):
             marks = [BOT.encode(), *marks]
         self._receipts.append(self._received)
         self.ids.append(message_id.encode())
@@ -279,10 +260,6 @@ def _missing(kind: str | None, customer: str | None, message_id: str | None) -> 
         detail = "an event needs a userId or an anonymousId"
         return Fault("touchpoint.identity_missing", detail, message_id)
     return Fault("touchpoint.event_missing", "a track call needs the event's name", message_id)
-
-
-def _is_bot(user_agent: object) -> bool:
-    return isinstance(user_agent, str) and crawls(user_agent)
 
 
 def _too_large(raw: bytes, limits: Limits) -> Fault:

@@ -18,6 +18,9 @@ def _crawls(user_agent: str) -> bool:
     return bool(is_crawler(user_agent))
 
 
-def crawls(user_agent: str) -> bool:
-    """Tell whether a user agent names a known crawler; there are few of them, so it is cached."""
-    return _crawls(user_agent[:_LONGEST])
+def is_bot(user_agent: object) -> bool:
+    """Tell whether what stands for a user agent names a known crawler; what is no text does not.
+
+    There are few of them, so each is looked for once.
+    """
+    return isinstance(user_agent, str) and _crawls(user_agent[:_LONGEST])
