@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -34,17 +34,16 @@ from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.courier import Courier
 from clm_stage_engine.erased import Erased
-from clm_stage_engine.governing import Board
+from clm_stage_engine.governing import Board, Decree
 from clm_stage_engine.handlers import TouchpointHandler
 from clm_stage_engine.identity_file import SHIPPED, load_identifiers
 from clm_stage_engine.live import Hub
 from clm_stage_engine.outbox import Facts
 from clm_stage_engine.posting import Poster
 from clm_stage_engine.receipts import Receipts
-from clm_stage_engine.running import Running, choose, published
+from clm_stage_engine.running import Running, chosen, known, published
 from clm_stage_engine.settings import Settings
-from clm_stage_engine.store import SCHEMA, eras
-from clm_stage_engine.store.eras import Deciding
+from clm_stage_engine.store import SCHEMA, eras, runs
 from clm_stage_engine.store.months import Months
 from clm_stage_engine.store.webhooks import PURPOSE, Webhooks
 
@@ -64,7 +63,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Open what stage-engine needs and yield it."""
     own = (settings.lifecycle_dir,) if settings.lifecycle_dir else ()
     folders = (definitions.SHIPPED, *own)
-    running = choose(folders, settings.lifecycle)
+    every = known(folders)
+    running = chosen(every, settings.main_lifecycle)
+    beside = [chosen(every, it).lifecycle.key for it in settings.further_lifecycles]
     channels = load_channels(*own_channels(own))
     identifiers = load_identifiers(settings.identity_file or SHIPPED)
     async with AsyncExitStack() as stack:
@@ -72,7 +73,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             plant(settings, package="clm_stage_engine", schema=SCHEMA)
         )
         months = Months(parts.database, parts.clock)
-        board = make_board(parts.database, running, channels)
+        board = make_board(parts.database, running, channels, every)
         handlers = partial(
             open_handler, settings, parts, board, channels, identifiers, months, erased=Erased()
         )
@@ -95,7 +96,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 outgoing=Outgoing(webhooks, poster),
             ),
             pings=parts.pings,
-            prepare=partial(prepare, parts, board),
+            prepare=partial(prepare, parts, board, beside),
             tasks={
                 "worker": parts.worker(TOUCHPOINTS, handlers).run,
                 "lifecycles": board.stay_fresh,
@@ -110,30 +111,41 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         )
 
 
-def make_board(database: Database, running: Running, channels: Channels) -> Board:
+def make_board(
+    database: Database,
+    running: Running,
+    channels: Channels,
+    every: Mapping[str, Running] | None = None,
+) -> Board:
     """Make what says which definition decides about whom.
 
     Args:
         database: stage-engine's schema.
-        running: what runs where nothing was published.
+        running: the main lifecycle, as it runs where nothing was published.
         channels: the installation's tables.
+        every: the installation's lifecycles by key.
     """
 
-    async def read() -> Sequence[Deciding]:
+    async def read() -> Decree:
         async with database.connection() as db:
-            return await eras.deciding(db, running.lifecycle.key)
+            return Decree(await eras.deciding(db), await runs.newest(db))
 
-    return Board(running, read, lambda text, number: published(text, number, channels))
+    return Board(running, read, lambda text, number: published(text, number, channels), every)
 
 
-async def prepare(parts: Plant, board: Board) -> None:
+async def prepare(parts: Plant, board: Board, beside: Sequence[str]) -> None:
     """Bring the schema to this release, see to the topics, and learn what decides.
+
+    Lifecycles that the settings name or name no longer are started and stopped: by an act in the
+    rows, which every process follows.
 
     Raises:
         DefinitionError: a published version cannot be right by this release.
         Unavailable: a server is away.
     """
     await parts.prepare(TOPICS)
+    async with parts.database.transaction() as tx:
+        await runs.configure(tx, beside)
     await board.refresh()
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from clm_common.runtime.handler import Connection
-from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.beside import Way, expire_beside
+from clm_stage_engine.core.eras import Place
 from clm_stage_engine.folding import expire, refold
 from clm_stage_engine.gathering import load_pasts
 from clm_stage_engine.giants import apart, given_time
@@ -33,18 +36,32 @@ async def fire(
         now: the instant, µs.
     """
     again = [(it, 0) for it in stale]
-    onward: list[tuple[Lifecycle, Entry]] = []
+    onward: list[tuple[Sequence[Place], Entry]] = []
     for it in due:
-        place = rules.course(it.workspace, it.id).place(it.definition, it.state)
-        if place is None or place.drains:
-            again.append((it, 0 if place is None else now))
+        places = rules.places(it)
+        if places is None or any(place.drains for place in places):
+            again.append((it, 0 if places is None else now))
         else:
-            onward.append((place.lifecycle, it))
+            onward.append((places, it))
     folded: list[Entry] = []
     async with given_time(tx, sum(it.touchpoints for it, _ in again)):
         pasts = await load_pasts(tx, [it.id for it, _ in again], [])
         for it, until in again:
-            course, past = rules.course(it.workspace, it.id), pasts[it.id]
-            size = len(past.touches)
-            folded.append(await apart(size, refold, course, it, past, (), journal, now=until))
-    return [*folded, *(expire(lifecycle, it, now, journal) for lifecycle, it in onward)]
+            course, others = rules.course(it.workspace, it.id), rules.others(it.workspace, it.id)
+            past, size = pasts[it.id], len(pasts[it.id].touches)
+            folded.append(
+                await apart(size, refold, course, it, past, (), journal, now=until, others=others)
+            )
+    return [*folded, *(_expire(rules, places, it, now, journal) for places, it in onward)]
+
+
+def _expire(
+    rules: Rules, places: Sequence[Place], entry: Entry, now: int, journal: Journal
+) -> Entry:
+    """Fire somebody's deadlines by each lifecycle; `places` are in the main one and the others."""
+    after = expire(places[0].lifecycle, entry, now, journal)
+    others = rules.others(entry.workspace, entry.id)
+    if not others:
+        return after
+    ways = [Way(it, at.lifecycle) for it, at in zip(others, places[1:], strict=False)]
+    return replace(after, further=expire_beside(ways, entry, now, journal))

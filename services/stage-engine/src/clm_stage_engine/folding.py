@@ -17,16 +17,17 @@ from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.touchpoint import HISTORICAL
 from clm_common.instant import from_rfc3339, to_rfc3339
 from clm_stage_engine.arrivals import Arrival
+from clm_stage_engine.core.beside import Beside, snapshots_of
 from clm_stage_engine.core.crossing import follow
-from clm_stage_engine.core.eras import Course
+from clm_stage_engine.core.eras import ALWAYS, Course
 from clm_stage_engine.core.explain import record
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import Change, State, advance, is_late, lapse, order
 from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.core.snapshot import Line, Snapshot, follows
+from clm_stage_engine.core.snapshot import Beginning, Line, Snapshot, follows
 from clm_stage_engine.core.starting import start
 from clm_stage_engine.journal import Journal
-from clm_stage_engine.profiles import Entry
+from clm_stage_engine.profiles import Entry, Standing
 from clm_stage_engine.store.ids import change_id
 
 Claimed = tuple[Arrival, UUID]
@@ -140,7 +141,7 @@ def news(past: Past, claimed: Iterable[Claimed]) -> list[Claimed]:
     return fresh
 
 
-def refold(
+def refold(  # noqa: PLR0913 - all that a timeline is a function of
     course: Course,
     entry: Entry,
     past: Past,
@@ -148,41 +149,81 @@ def refold(
     journal: Journal,
     *,
     now: int = 0,
+    others: Sequence[Beside] | None = None,
 ) -> Entry:
     """Fold a profile again from its past and what is new, and correct its timeline.
 
     Args:
-        course: the definitions, in turn.
+        course: the definitions of the main lifecycle, in turn.
         entry: the profile as it stands.
         past: everything stored that is its own now, moved identities included.
         fresh: what `news` gives of the touchpoints that arrived.
         journal: takes the facts.
         now: deadlines due by then (µs) fire, too; by default those that fired before.
+        others: the lifecycles beside the main one, by key; None where none ever ran. A timeline of
+            a lifecycle that is none of these is retracted.
     """
     touches = order([*past.touches, *(arrival for arrival, _ in fresh)])
-    reached = _frontier(entry.state, past)
-    until = max(now, course.settled, reached, touches[-1].time if touches else 0)
-    began = start(course, entry.id, past.snapshots, touches)
-    begun, found = began.beginning, follow(course, touches, until, began)
     for arrival, identity in fresh:
         journal.touchpoint(arrival, identity, entry)
     imported = past.imported | {it.message_id for it, _ in fresh if HISTORICAL in it.marks}
+    whole = _Whole(past, touches, imported, now)
+    main = _fold_one(Beside(course.lifecycle.key, ALWAYS, course), entry, whole)
+    right = main.right
+    further = entry.further
+    if others is not None:
+        found = [(it, _fold_one(it, entry.beside(it.key), whole)) for it in others]
+        right = [*right, *(told for _, one in found for told in one.right)]
+        states = [(it.key, one.digest, one.state) for it, one in found]
+        further = tuple(
+            Standing(key, digest, state) for key, digest, state in states if state is not None
+        )
+    _correct(right, past, journal, version=entry.version + 1)
+    last = touches[-1].message_id in imported if touches else main.begun.historical
+    count = main.begun.touchpoints + len(touches)
+    after = entry.advanced(main.state, count, main.digest, historical=last)
+    return after if others is None else replace(after, further=further)
+
+
+class _Whole(Struct, frozen=True):
+    """All that somebody is folded again from: `touches` in order, and what `refold` was given."""
+
+    past: Past
+    touches: Sequence[Touch]
+    imported: AbstractSet[str]
+    now: int
+
+
+class _Folded(Struct, frozen=True):
+    """What a lifecycle made of somebody: where they stand, and the timeline as it should be."""
+
+    begun: Beginning
+    state: State | None
+    digest: str
+    right: list[tuple[StageChange, bytes | None]]
+
+
+def _fold_one(by: Beside, entry: Entry, whole: _Whole) -> _Folded:
+    """Fold somebody by one lifecycle; `entry` says where they stand in it."""
+    course, touches, past = by.course, whole.touches, whole.past
+    last = touches[-1].time if touches else 0
+    until = max(whole.now, course.settled, _frontier(by.key, entry.state, past), last)
+    began = start(course, entry.id, snapshots_of(by.key, past.snapshots), touches)
+    begun, found = began.beginning, follow(course, touches, until, began)
     right: list[tuple[StageChange, bytes | None]] = [
-        (_restated(course.lifecycle, entry, it), None) for it in begun.lines
+        (_restated(course.lifecycle, entry, it, by.began), None) for it in begun.lines
     ]
     for it, told in zip(found.changes, found.timeline, strict=True):
-        historical = follows(told, touches, imported, begun)
+        historical = follows(told, touches, whole.imported, begun) or told.at < by.began
         fact = stage_change(it.lifecycle, entry, told, historical=historical)
         right.append((fact, record(it.lifecycle, it.change)))
-    _correct(right, past, journal, version=entry.version + 1)
-    last = touches[-1].message_id in imported if touches else begun.historical
-    count = begun.touchpoints + len(touches)
-    return entry.advanced(found.state, count, found.digest, historical=last)
+    return _Folded(begun, found.state, found.digest, right)
 
 
-def _restated(lifecycle: Lifecycle, entry: Entry, line: Line) -> StageChange:
+def _restated(lifecycle: Lifecycle, entry: Entry, line: Line, began: int) -> StageChange:
     """Write a line of a snapshot as the change it was, or is where it went to another profile."""
-    fact = stage_change(lifecycle, entry, line, historical=line.historical)
+    historical = line.historical or line.at < began
+    fact = stage_change(lifecycle, entry, line, historical=historical)
     return replace(fact, definition=line.definition, lifecycle_version=line.version)
 
 
@@ -198,11 +239,12 @@ def expire(lifecycle: Lifecycle, entry: Entry, now: int, journal: Journal) -> En
     return entry.advanced(state, entry.touchpoints, entry.definition, historical=entry.historical)
 
 
-def _frontier(state: State | None, past: Past) -> int:
+def _frontier(key: str, state: State | None, past: Past) -> int:
     """Give the instant up to which was folded; of a lost state what was published tells."""
     if state is not None:
         return state.frontier[0]
-    return max((from_rfc3339(it.at) for it in past.timeline.values()), default=0)
+    every = (from_rfc3339(it.at) for it in past.timeline.values() if it.lifecycle == key)
+    return max(every, default=0)
 
 
 def _correct(

@@ -1,4 +1,6 @@
-"""Which definition decides about whom: the installation's file, or what a workspace published.
+"""Which definitions decide about whom: the installation's files, or what a workspace published.
+
+One lifecycle is the main one; others may run beside it, everywhere or in one workspace.
 
 Every process reads the publications again each second, so it acts by a new one within two. While
 PostgreSQL is away the known ones hold. What a batch goes by is one `Rules` from its begin to its
@@ -18,11 +20,15 @@ from msgspec.structs import replace
 
 from clm_common.errors import DefinitionError, Rejected, Unavailable
 from clm_common.runtime.freshness import Reading, keep_fresh
-from clm_stage_engine.core.eras import Course, Era
+from clm_stage_engine.beside import runs_by
+from clm_stage_engine.core.beside import Beside
+from clm_stage_engine.core.eras import Course, Era, Place
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.core.sampling import bound
+from clm_stage_engine.profiles import Entry
 from clm_stage_engine.running import Running
 from clm_stage_engine.store.eras import Deciding
+from clm_stage_engine.store.runs import Run
 
 REFRESH: Final = 1.0
 """Seconds between two readings."""
@@ -55,51 +61,152 @@ class Rule(Struct, frozen=True):
         return self.whole
 
 
+class Further(Struct, frozen=True):
+    """A lifecycle that runs beside the main one.
+
+    Attributes:
+        key: its name in the system.
+        began: what happened before this instant (µs) is history to it.
+        rule: what decides.
+    """
+
+    key: str
+    began: int
+    rule: Rule
+
+    def beside(self, profile: UUID) -> Beside:
+        """Give it as it decides about somebody."""
+        return Beside(self.key, self.began, self.rule.running(profile).course)
+
+
+class Sweep(Struct, frozen=True):
+    """An act after which everybody is looked at.
+
+    Attributes:
+        number: the act's: a publication, the start or the stop of a lifecycle.
+        workspace: whose people; None for everybody.
+        settled: every process goes by it.
+    """
+
+    number: int
+    workspace: str | None
+    settled: bool
+
+
 class Rules(Struct, frozen=True):
     """What decides, at one instant.
 
     Attributes:
-        default: the installation's own, for workspaces that published nothing.
-        of: by workspace.
+        default: the installation's main lifecycle, for workspaces that published nothing.
+        of: what decides by the main lifecycle in the other workspaces.
+        several: another lifecycle runs beside it somewhere, or once did.
+        further: what runs beside it where a workspace has nothing of its own, by key.
+        differing: what runs beside it in the other workspaces, likewise.
+        sweeps: the acts after which everybody is looked at.
     """
 
     default: Running
-    of: Mapping[str, Rule]
+    of: Mapping[str, Rule] = {}
+    several: bool = False
+    further: tuple[Further, ...] = ()
+    differing: Mapping[str, tuple[Further, ...]] = {}
+    sweeps: tuple[Sweep, ...] = ()
 
     def course(self, workspace: str, profile: UUID) -> Course:
-        """Give the definitions that decide about somebody, in turn."""
+        """Give the definitions of the main lifecycle that decide about somebody, in turn."""
         rule = self.of.get(workspace) if self.of else None
         return self.default.course if rule is None else rule.running(profile).course
 
-    def running(self, workspace: str) -> Running:
-        """Give what decides about a workspace's people, but for those of a canary."""
+    def others(self, workspace: str, profile: UUID) -> tuple[Beside, ...] | None:
+        """Give the lifecycles that decide beside it, by key; None where none ever ran."""
+        if not self.several:
+            return None
+        found = self.differing.get(workspace, self.further)
+        return tuple(it.beside(profile) for it in found)
+
+    def places(self, entry: Entry) -> list[Place] | None:
+        """Tell where somebody stands: in the main lifecycle, then in the others.
+
+        None where they must be folded again: another course folded them, or other lifecycles run.
+        """
+        main = self.course(entry.workspace, entry.id).place(entry.definition, entry.state)
+        if main is None:
+            return None
+        others = self.others(entry.workspace, entry.id)
+        if others is None:
+            return [main]
+        if not runs_by(entry, others):
+            return None
+        found = [
+            it.course.place(at.definition, at.state)
+            for it, at in zip(others, entry.further or (), strict=False)
+        ]
+        every = [main, *(it for it in found if it is not None)]
+        return every if len(every) == len(found) + 1 else None
+
+    def running(self, workspace: str, key: str | None = None) -> Running | None:
+        """Give what decides about a workspace's people, but for those of a canary.
+
+        Args:
+            workspace: whose people.
+            key: by which lifecycle; by default the main one.
+
+        Returns:
+            None where it does not run there.
+        """
+        if key is None or key == self.default.lifecycle.key:
+            return self.main(workspace)
+        every = self.beside(workspace)
+        return next((it.rule.whole for it in every if it.key == key), None)
+
+    def main(self, workspace: str) -> Running:
+        """Give what decides by the main lifecycle; see `running`."""
         rule = self.of.get(workspace)
         return self.default if rule is None else rule.whole
 
+    def beside(self, workspace: str) -> tuple[Further, ...]:
+        """Give the lifecycles that run beside the main one in a workspace."""
+        return self.differing.get(workspace, self.further)
 
-Read = Callable[[], Awaitable[Sequence[Deciding]]]
+
+class Decree(Struct, frozen=True):
+    """What the rows say: the versions that decide, and which lifecycles run."""
+
+    versions: Sequence[Deciding] = ()
+    runs: Sequence[Run] = ()
+
+
+Read = Callable[[], Awaitable[Decree]]
 Compile = Callable[[str, int], Running]
 
 
 _Name = tuple[str, int, str]
 """A version: its workspace, number and text."""
 
+_Rules = dict[tuple[str, str], Rule]
+"""What was published, by workspace and lifecycle."""
+
 
 class Board:
     """The rules as they were read last."""
 
     def __init__(
-        self, default: Running, read: Read | None = None, compile_: Compile | None = None
+        self,
+        default: Running,
+        read: Read | None = None,
+        compile_: Compile | None = None,
+        known: Mapping[str, Running] | None = None,
     ) -> None:
         """Make one that knows of no publications yet.
 
         Args:
-            default: what runs where nothing was published.
-            read: gives the versions that decide, of all workspaces, of the default's key; None
-                where nothing can be published.
+            default: the main lifecycle, as it runs where nothing was published.
+            read: gives what the rows say, of all workspaces; None where nothing can be published.
             compile_: reads a version's text, with its number.
+            known: the installation's lifecycles by key, which may run beside the main one.
         """
-        self.rules = Rules(default, {})
+        self.rules = Rules(default)
+        self.known = known or {}
         self._read = read
         self._compile = compile_
         self._numbered: dict[_Name, Running] = {}
@@ -124,22 +231,64 @@ class Board:
         """
         if self._read is None or self._compile is None:
             return
-        rows = await self._read()
+        decree = await self._read()
+        main = self.rules.default.lifecycle.key
+        runs = [it for it in decree.runs if it.key != main]
+        wanted = {main, *(it.key for it in runs)}
+        rows = [it for it in decree.versions if it.key in wanted]
         self._numbered = {
             name: self._numbered.get(name) or self._compile(name[2], name[1])
             for row in rows
             for name in _names(row)
         }
-        found: dict[str, Rule] = {}
+        rules = self._rules(rows, runs)
+        if rules != self.rules:
+            self.rules = rules
+
+    def _rules(self, rows: Sequence[Deciding], runs: Sequence[Run]) -> Rules:
+        main = self.rules.default.lifecycle.key
+        published: _Rules = {}
         for row in rows:
-            running = self.assemble(row)
+            name, running = (row.workspace, row.key), self.assemble(row)
             if row.share is None:
-                found[row.workspace] = Rule(row.publication, running, None, bound(0.0), row.settled)
+                published[name] = Rule(row.publication, running, None, bound(0.0), row.settled)
             else:
-                rule = found[row.workspace]
-                found[row.workspace] = replace(rule, canary=running, bound=bound(row.share))
-        if found != self.rules.of:
-            self.rules = Rules(self.rules.default, found)
+                published[name] = replace(published[name], canary=running, bound=bound(row.share))
+        workspaces = {it.workspace for it in runs if it.workspace is not None}
+        workspaces |= {workspace for workspace, key in published if key != main}
+        differing = {each: self._running_in(each, runs, published) for each in workspaces}
+        mine = {(each, it.key) for each, found in differing.items() for it in found}
+        acts = {
+            Sweep(it.publication, workspace, it.settled)
+            for (workspace, key), it in published.items()
+            if key == main or (workspace, key) in mine
+        }
+        acts |= {Sweep(it.id, it.workspace, it.settled) for it in runs}
+        return Rules(
+            self.rules.default,
+            {workspace: it for (workspace, key), it in published.items() if key == main},
+            bool(runs),
+            self._running_in(None, runs, published),
+            differing,
+            tuple(sorted(acts, key=lambda it: it.number)),
+        )
+
+    def _running_in(
+        self, workspace: str | None, runs: Sequence[Run], published: _Rules
+    ) -> tuple[Further, ...]:
+        """Give what runs beside the main lifecycle: a workspace's own acts come first."""
+        newest = {it.key: it for it in runs if it.workspace is None}
+        if workspace is not None:
+            newest |= {it.key: it for it in runs if it.workspace == workspace}
+        found: list[Further] = []
+        for key, run in sorted(newest.items()):
+            known = self.known.get(key)
+            rule = published.get((workspace or "", key))
+            if rule is None and known is not None:
+                rule = Rule(run.id, known, None, bound(0.0), run.settled)
+            if run.action == "start" and rule is not None:
+                found.append(Further(key, run.since, rule))
+        return tuple(found)
 
     def assemble(self, row: Deciding) -> Running:
         """Put together the versions that decide in turn.

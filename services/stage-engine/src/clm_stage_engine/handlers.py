@@ -24,6 +24,7 @@ from clm_common.runtime.handler import Connection, Refusal
 from clm_common.runtime.relay import Relay
 from clm_common.store.offsets import Claim
 from clm_stage_engine.batch import Decided
+from clm_stage_engine.beside import advance_beside, plain_beside
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.eras import Course
@@ -43,7 +44,7 @@ from clm_stage_engine.lateness import Lateness
 from clm_stage_engine.profiles import ERASED, Entry, newborn, wakes
 from clm_stage_engine.resolving import Resolver
 from clm_stage_engine.retention import Retention, Retiring
-from clm_stage_engine.store import reading
+from clm_stage_engine.store import reading, standings
 from clm_stage_engine.store.months import Months
 from clm_stage_engine.sweeping import Stretch, Sweeper
 
@@ -151,7 +152,7 @@ class TouchpointHandler:
         self._retires = not self._retires
         if self._retires and (retiring := await self._retention.next(tx, self._rules, now)):
             return retiring
-        due = await reading.load_due(tx, self._claim.partition, now, DUE)
+        due = await self._beside(tx, await reading.load_due(tx, self._claim.partition, now, DUE))
         stretch = await self._sweeper.next(tx, self._rules, {it.id for it in due})
         if not due and stretch is None:
             return None
@@ -182,6 +183,10 @@ class TouchpointHandler:
         """Give the definitions that decide about somebody, by the rules of this batch."""
         return self._rules.course(entry.workspace, entry.id)
 
+    async def _beside(self, tx: Connection, entries: list[Entry]) -> list[Entry]:
+        """Give profiles with where they stand beside the main lifecycle, where others ever ran."""
+        return await standings.load(tx, entries) if self._rules.several else entries
+
     def _still_relaying(self) -> None:
         """Raise what ended the relay, if something did."""
         if self._relaying.done():
@@ -202,10 +207,16 @@ class TouchpointHandler:
         for each, claimed in mine.items():
             entry = entries[each]
             lifecycle = plain(self._course(entry), entry, claimed)
-            if each in moved or lifecycle is None:
+            others = self._rules.others(entry.workspace, each)
+            ways = None if others is None else plain_beside(others, entry, claimed)
+            if each in moved or lifecycle is None or (others is not None and ways is None):
                 again[each] = claimed
-            else:
-                changed.append(advance_all(lifecycle, entry, claimed, journal))
+                continue
+            advanced = advance_all(lifecycle, entry, claimed, journal)
+            if ways is not None:
+                further = advance_beside(ways, entry, claimed, journal)
+                advanced = replace(advanced, further=further)
+            changed.append(advanced)
         if again:
             changed += await self._fold_again(tx, entries, again, moved, resolution, journal)
         return changed
@@ -244,9 +255,11 @@ class TouchpointHandler:
             entry, past = entries[each], pasts[each]
             entry = replace(entry, parted=True) if each in parted else entry
             size, course = len(past.touches) + len(claimed), self._course(entry)
+            others = self._rules.others(entry.workspace, each)
             fresh = await apart(size, news, past, claimed)
-            if fresh or each in moved or course.place(entry.definition, entry.state) is None:
-                changed.append(await apart(size, refold, course, entry, past, fresh, journal))
+            if fresh or each in moved or self._rules.places(entry) is None:
+                after = apart(size, refold, course, entry, past, fresh, journal, others=others)
+                changed.append(await after)
         return changed
 
     async def _load(
@@ -258,7 +271,8 @@ class TouchpointHandler:
         if len(found) == len(ids):
             return found
         missing = [each for each in ids if each not in found]
-        found |= {it.id: it for it in await reading.load_profiles(tx, missing)}
+        loaded = await self._beside(tx, await reading.load_profiles(tx, missing))
+        found |= {it.id: it for it in loaded}
         new = {it.row.id: it.row for it in resolution.writes}
         erased = {each for each in missing if each in found and found[each].definition == ERASED}
         await self._forgetting.check(tx, erased)

@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from clm_common.contracts.ids import USER_ID
 from clm_common.contracts.topics import partition_of
@@ -28,6 +29,20 @@ LOST: Final = "lost"
 """The definition of a profile that is to be folded again from its history; likewise."""
 
 
+class Standing(Struct, frozen=True, gc=False):
+    """Where a profile stands in a lifecycle that runs beside the main one.
+
+    Attributes:
+        lifecycle: its key.
+        definition: the digest of the definition that folded it.
+        state: where the fold stands.
+    """
+
+    lifecycle: str
+    definition: str
+    state: State
+
+
 class Entry(Struct, frozen=True, gc=False):
     """A profile at one version.
 
@@ -42,6 +57,8 @@ class Entry(Struct, frozen=True, gc=False):
         definition: the digest of the definition that folded it.
         historical: its newest touchpoint was imported from the past.
         parted: an identity has gone from it, so whose its touchpoints are is checked once more.
+        further: where it stands in the lifecycles beside the main one, by key; None where none
+            ever ran: then nothing is looked up and nothing written.
     """
 
     id: UUID
@@ -54,6 +71,23 @@ class Entry(Struct, frozen=True, gc=False):
     definition: str
     historical: bool = False
     parted: bool = False
+    further: tuple[Standing, ...] | None = None
+
+    @property
+    def due(self) -> int | None:
+        """When its next deadline falls due in whichever lifecycle (µs); None: nothing waits."""
+        own = None if self.state is None else self.state.due
+        if not self.further:
+            return own
+        every = (own, *(it.state.due for it in self.further))
+        return min((it for it in every if it is not None), default=None)
+
+    def beside(self, key: str) -> Entry:
+        """Give the same as it stands in a lifecycle beside the main one."""
+        for it in self.further or ():
+            if it.lifecycle == key:
+                return replace(self, state=it.state, definition=it.definition)
+        return replace(self, state=None, definition=LOST)
 
     def advanced(
         self, state: State | None, touchpoints: int, definition: str, *, historical: bool
@@ -70,6 +104,7 @@ class Entry(Struct, frozen=True, gc=False):
             definition,
             historical,
             self.parted,
+            self.further,
         )
 
 
@@ -90,5 +125,5 @@ def newborn(identity: IdentityRow, partitions: int, definition: str) -> Entry:
 
 def wakes(entries: Iterable[Entry], now: int) -> dict[UUID, int]:
     """Tell when each profile that has a deadline wants it to be looked at (µs)."""
-    due = ((entry.id, entry.state.due) for entry in entries if entry.state is not None)
+    due = ((entry.id, entry.due) for entry in entries)
     return {each: max(at, now + GRACE) if at <= now else at for each, at in due if at is not None}

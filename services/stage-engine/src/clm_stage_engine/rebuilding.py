@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from clm_common.clock import Clock
 from clm_common.contracts.topics import TOUCHPOINTS
@@ -23,13 +24,13 @@ from clm_common.instant import from_datetime, to_datetime, to_rfc3339
 from clm_common.runtime.handler import Connection
 from clm_common.store.database import Database
 from clm_stage_engine.core.channel import Channels
-from clm_stage_engine.core.fold import State, pack
+from clm_stage_engine.core.fold import pack
 from clm_stage_engine.folding import Past, refold
 from clm_stage_engine.gathering import load_pasts
 from clm_stage_engine.governing import Rules
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import GRACE, Entry, newborn
-from clm_stage_engine.store import mending, reading
+from clm_stage_engine.store import mending, reading, standings
 from clm_stage_engine.store.mending import Among
 from clm_stage_engine.store.reading import Row
 
@@ -154,9 +155,12 @@ class Rebuilding:
             db.transaction(isolation="repeatable_read", readonly=True),
         ):
             live = {row["id"]: row for row in await mending.rows_of(db, ids)}
+            beside = await standings.rows(db, ids) if self._rules.several else {}
             gone = await self._newborn(db, [each for each in ids if each not in live])
             pasts = await load_pasts(db, [*live, *(it.id for it in gone)], [])
-        found = [self._compare(row, pasts[each]) for each, row in live.items()]
+        found = [
+            self._compare(row, beside.get(each, ()), pasts[each]) for each, row in live.items()
+        ]
         found += [self._rebuild(it, pasts[it.id], "missing") for it in gone]
         return len(found), [it for it in found if it is not None]
 
@@ -167,13 +171,15 @@ class Rebuilding:
         wanted = self.place.among.partitions
         return [it for it in born if wanted is None or it.home in wanted]
 
-    def _compare(self, row: Row, past: Past) -> Difference | None:
+    def _compare(self, row: Row, beside: Sequence[Row], past: Past) -> Difference | None:
         try:
             entry = reading.entry_of(row)
+            if self._rules.several:
+                entry = replace(entry, further=standings.read(beside))
         except (msgspec.DecodeError, msgspec.ValidationError):
             entry = reading.entry_of({**dict(row), "state": None})
             return self._rebuild(entry, past, "unreadable", row)
-        if past.is_empty and entry.state is None:
+        if past.is_empty and entry.state is None and not entry.further:
             return None  # merged away, or erased
         return self._rebuild(entry, past, None, row)
 
@@ -182,10 +188,11 @@ class Rebuilding:
     ) -> Difference | None:
         """Fold somebody's history; None where that gives what is live, and nothing is known."""
         course = self._rules.course(entry.workspace, entry.id)
+        others = self._rules.others(entry.workspace, entry.id)
         journal = Journal(0, 1, self._channels)
-        again = refold(course, entry, past, (), journal)
+        again = refold(course, entry, past, (), journal, others=others)
         if kind is None and row is not None:
-            kind = _differs(row, again, journal, self._clock.now())
+            kind = _differs(row, entry, again, journal, self._clock.now())
         if kind is None:
             return None
         own = UUID(bytes=entry.id.bytes)
@@ -222,16 +229,20 @@ def _pieces(rows: Iterable[Row], missing: Iterable[UUID]) -> Iterable[list[UUID]
         yield piece
 
 
-def _differs(row: Row, again: Entry, journal: Journal, now: int) -> Kind | None:
-    if row["definition"] != again.definition:
+def _differs(row: Row, entry: Entry, again: Entry, journal: Journal, now: int) -> Kind | None:
+    if row["definition"] != again.definition or _ways(entry) != _ways(again):
         return "definition"
-    if _columns(row) != _written(again):
+    if _columns(row) != _written(again) or entry.further != again.further:
         return "state"
-    if _oversleeps(row, again.state, now):
+    if _oversleeps(row, again, now):
         return "deadline"
     if journal.count:
         return "timeline"
     return "reasons" if journal.explanations else None
+
+
+def _ways(entry: Entry) -> list[tuple[str, str]]:
+    return [(it.lifecycle, it.definition) for it in entry.further or ()]
 
 
 def _columns(row: Row) -> tuple[object, ...]:
@@ -249,12 +260,13 @@ def _written(entry: Entry) -> tuple[object, ...]:
     return *instants, state.stage, entry.touchpoints, entry.historical, pack(state)
 
 
-def _oversleeps(row: Row, state: State | None, now: int) -> bool:
+def _oversleeps(row: Row, again: Entry, now: int) -> bool:
     """Tell whether a profile will not be looked at when its deadline falls due."""
-    if state is None or state.due is None:
+    due = again.due
+    if due is None:
         return False
     wakes = row["wake_at"]
-    return wakes is None or from_datetime(wakes) > max(state.due, now + GRACE)
+    return wakes is None or from_datetime(wakes) > max(due, now + GRACE)
 
 
 def _stand(entry: Entry) -> Stand:

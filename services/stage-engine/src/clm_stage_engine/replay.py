@@ -30,7 +30,7 @@ from clm_stage_engine.changing.progress import Progress, read
 from clm_stage_engine.channel_file import load_channels, own_channels
 from clm_stage_engine.queries.people import SECONDS
 from clm_stage_engine.rebuilding import Difference, Place, Rebuilding, Stand
-from clm_stage_engine.running import choose
+from clm_stage_engine.running import chosen, known
 from clm_stage_engine.settings import Settings
 from clm_stage_engine.store import SCHEMA, mending
 from clm_stage_engine.store.mending import Among
@@ -67,11 +67,12 @@ async def replay(settings: Settings, order: Order) -> Place:
         Unavailable: PostgreSQL is away, or nobody mends whom is marked.
     """
     own = (settings.lifecycle_dir,) if settings.lifecycle_dir else ()
-    running = choose((definitions.SHIPPED, *own), settings.lifecycle)
+    every = known((definitions.SHIPPED, *own))
+    running = chosen(every, settings.main_lifecycle)
     channels = load_channels(*own_channels(own))
     async with Database.of(settings, SCHEMA, size=3, seconds=SECONDS) as database:
         await check(database, package="clm_stage_engine")
-        board = make_board(database, running, channels)
+        board = make_board(database, running, channels, every)
         await board.refresh()
         place = _begin(order)
         async with database.connection() as db:

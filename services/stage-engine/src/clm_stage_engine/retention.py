@@ -24,14 +24,13 @@ from clm_common.runtime.handler import Connection, Refusal
 from clm_common.runtime.relay import Relay
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.facts import Touch
-from clm_stage_engine.core.letting_go import let_go
+from clm_stage_engine.core.letting_go import let_go_by_all
 from clm_stage_engine.core.memories import NEVER
 from clm_stage_engine.core.snapshot import Snapshot
-from clm_stage_engine.core.starting import start
 from clm_stage_engine.giants import apart, given_time
 from clm_stage_engine.governing import Rules
 from clm_stage_engine.profiles import Entry, wakes
-from clm_stage_engine.store import floors, reading, snapshots, writing
+from clm_stage_engine.store import floors, reading, snapshots, standings, writing
 from clm_stage_engine.store.floors import Floor, Place
 from clm_stage_engine.store.snapshots import Older
 
@@ -196,7 +195,9 @@ class Retention:
     async def _fold_away(
         self, tx: Connection, reached: Place, ids: Sequence[UUID], rules: Rules, now: int
     ) -> Retiring:
-        entries = {it.id: it for it in await reading.load_profiles(tx, ids)}
+        found = await reading.load_profiles(tx, ids)
+        found = await standings.load(tx, found) if rules.several else found
+        entries = {it.id: it for it in found}
         owner = await reading.load_members(tx, ids)
         async with given_time(tx, sum(it.touchpoints for it in entries.values())):
             return await self._let_go(tx, reached, entries, owner, rules, now)
@@ -221,9 +222,9 @@ class Retention:
         made: dict[UUID, Snapshot] = {}
         for each, entry in entries.items():
             course = rules.course(entry.workspace, each)
-            mine, since = touches[each], reached.since
-            begun = start(course, each, own[each], mine)
-            snapshot = await apart(len(mine), let_go, course, begun, mine, imported, since)
+            mine, others = touches[each], rules.others(entry.workspace, each) or ()
+            past, since = (own[each], mine, imported), reached.since
+            snapshot = await apart(len(mine), let_go_by_all, course, others, each, past, since)
             if snapshot is not None:
                 made[each] = snapshot
         following = {each: _unchanged(entries[each]) for each in made}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -31,29 +31,49 @@ class Running(Struct, frozen=True):
         return self.course.lifecycle
 
 
-def choose(folders: Sequence[Path], key: str) -> Running:
-    """Give the lifecycle of that key; one in a later folder replaces the earlier one.
+def known(folders: Sequence[Path]) -> dict[str, Running]:
+    """Give all lifecycles of these folders by key; one in a later folder replaces the earlier one.
 
     A folder `channels` in one of these holds tables of channels that come before those that ship.
 
     Raises:
+        DefinitionError: one in these folders cannot be right.
+    """
+    entries: dict[str, catalog.Entry[LifecycleFile]] = {}
+    for folder in folders:
+        entries |= catalog.load(folder, LifecycleFile)
+    channels = load_channels(*own_channels(folders))
+    every = {each: compiled(entry, channels) for each, entry in entries.items()}
+    return {each: _running(it, entries[each]) for each, it in every.items()}
+
+
+def _running(lifecycle: Lifecycle, entry: catalog.Entry[LifecycleFile]) -> Running:
+    text = Path(entry.file).read_text("utf-8")
+    return Running(Course.of(lifecycle), _view(lifecycle, entry, text))
+
+
+def choose(folders: Sequence[Path], key: str) -> Running:
+    """Give the lifecycle of that key; see `known` and `chosen`.
+
+    Raises:
         DefinitionError: there is none of that name, or one in these folders cannot be right.
     """
-    known: dict[str, catalog.Entry[LifecycleFile]] = {}
-    for folder in folders:
-        known |= catalog.load(folder, LifecycleFile)
-    channels = load_channels(*own_channels(folders))
-    every = {each: compiled(entry, channels) for each, entry in known.items()}
+    return chosen(known(folders), key)
+
+
+def chosen(every: Mapping[str, Running], key: str) -> Running:
+    """Give one out of those that are known.
+
+    Raises:
+        DefinitionError: there is none of that key.
+    """
     if key not in every:
         raise DefinitionError(
             "lifecycle.unknown",
             f"CLM_LIFECYCLE={key}: there is no such lifecycle; "
             f"choose one of {', '.join(sorted(every))}",
         )
-    entry = known[key]
-    return Running(
-        Course.of(every[key]), _view(every[key], entry, Path(entry.file).read_text("utf-8"))
-    )
+    return every[key]
 
 
 def published(text: str, number: int, channels: Channels) -> Running:

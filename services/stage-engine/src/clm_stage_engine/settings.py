@@ -23,7 +23,11 @@ class Settings(SecretsSettings):
         examples=["8081"],
     )
     lifecycle: str = Field(
-        default="reach", description="the key of the lifecycle to run", examples=["reach"]
+        default="reach",
+        pattern=r"^[a-z0-9-]+( *, *[a-z0-9-]+)*$",
+        description="the key of the lifecycle to run; of several, with commas, the first is the "
+        "main one and the others run beside it",
+        examples=["reach", "reach,saas"],
     )
     lifecycle_dir: Path | None = Field(
         default=None,
@@ -83,6 +87,20 @@ class Settings(SecretsSettings):
         yield from super()._insecure()
         if self.webhooks_http:
             yield "CLM_WEBHOOKS_HTTP; webhooks need https://"
+
+    @property
+    def main_lifecycle(self) -> str:
+        """The key of the main lifecycle."""
+        return self._lifecycles[0]
+
+    @property
+    def further_lifecycles(self) -> list[str]:
+        """The keys of those that run beside it."""
+        return [it for it in dict.fromkeys(self._lifecycles) if it != self.main_lifecycle]
+
+    @property
+    def _lifecycles(self) -> list[str]:
+        return [it.strip() for it in self.lifecycle.split(",")]
 
     @property
     def keeping(self) -> Keeping:

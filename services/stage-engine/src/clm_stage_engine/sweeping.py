@@ -1,4 +1,6 @@
-"""Folding everybody again after a publication, a stretch of people at a time.
+"""Folding everybody again after a publication, the start or the stop of a lifecycle.
+
+It goes a stretch of people at a time.
 
 The owner of a partition goes through the people whose deadlines it watches, in the order of their
 ids, between the batches of live traffic; how far it is stands in the rows and is written in the
@@ -14,9 +16,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from clm_common.runtime.handler import Connection
-from clm_stage_engine.governing import Rule, Rules
+from clm_stage_engine.governing import Rules, Sweep
 from clm_stage_engine.profiles import ERASED, Entry
-from clm_stage_engine.store import reading, sweeps
+from clm_stage_engine.store import reading, standings, sweeps
 from clm_stage_engine.store.sweeps import Place
 
 LENGTH: Final = 4_000
@@ -75,25 +77,27 @@ class Sweeper:
             rules: what decides.
             but: those whom the batch folds anyway.
         """
-        for workspace, rule in rules.of.items():
-            if rule.settled:
-                at = self.places.get(rule.publication)
+        for act in rules.sweeps:
+            if act.settled:
+                at = self.places.get(act.number)
                 if at is None:
-                    at = await sweeps.place(tx, rule.publication, self.partition)
-                    self.places[rule.publication] = at
+                    at = await sweeps.place(tx, act.number, self.partition)
+                    self.places[act.number] = at
                 if not at.done:
-                    return await self._stretch(tx, workspace, rule, at.after, but)
+                    return await self._stretch(tx, act, rules, at.after, but)
         return None
 
     async def _stretch(
-        self, tx: Connection, workspace: str, rule: Rule, after: UUID, but: AbstractSet[UUID]
+        self, tx: Connection, act: Sweep, rules: Rules, after: UUID, but: AbstractSet[UUID]
     ) -> Stretch:
-        everybody, upper = await reading.load_stretch(tx, self.partition, workspace, after, LENGTH)
+        of = act.workspace
+        everybody, upper = await reading.load_stretch(tx, self.partition, of, after, LENGTH)
+        if rules.several:
+            everybody = await standings.load(tx, everybody)
         outdated: list[Entry] = []
         touchpoints = 0
         for entry in everybody:
-            stands = rule.running(entry.id).course.place(entry.definition, entry.state)
-            if stands is not None or entry.definition == ERASED or entry.id in but:
+            if entry.definition == ERASED or entry.id in but or rules.places(entry) is not None:
                 continue
             touchpoints += entry.touchpoints
             if outdated and touchpoints > MOST:
@@ -101,5 +105,5 @@ class Sweeper:
             outdated.append(entry)
         else:
             place = Place(after if upper is None else upper, done=upper is None)
-            return Stretch(rule.publication, outdated, place, self)
-        return Stretch(rule.publication, outdated, Place(outdated[-1].id, done=False), self)
+            return Stretch(act.number, outdated, place, self)
+        return Stretch(act.number, outdated, Place(outdated[-1].id, done=False), self)

@@ -84,7 +84,7 @@ class Parts(Struct, frozen=True):
 
     def running(self, workspace: str) -> Running:
         """Give the lifecycle that decides about a workspace's people, but for those of a canary."""
-        return self.board.rules.running(workspace)
+        return self.board.rules.main(workspace)
 
     def lifecycle(self, workspace: str) -> Lifecycle:
         """Give its definition; see `running`."""

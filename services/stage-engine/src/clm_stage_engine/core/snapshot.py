@@ -65,6 +65,7 @@ class Snapshot(Struct, frozen=True, gc=False, array_like=True):
         lines: the timeline up to the cut.
         touchpoints: how many are folded in.
         historical: the newest of them was imported from the past.
+        further: the same at the same cut by the lifecycles that ran beside this one.
     """
 
     cut: int
@@ -75,6 +76,7 @@ class Snapshot(Struct, frozen=True, gc=False, array_like=True):
     lines: tuple[Line, ...]
     touchpoints: int
     historical: bool
+    further: tuple[Snapshot, ...] = ()
 
 
 class Beginning(Struct, frozen=True):

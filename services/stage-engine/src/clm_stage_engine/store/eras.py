@@ -19,7 +19,7 @@ SETTLED: Final = 3.0
 """Seconds after which every process goes by a publication: they read them every second."""
 
 _DECIDING: Final = """
-    SELECT v.workspace, v.share, newest.id AS publication,
+    SELECT v.workspace, v.key, v.share, newest.id AS publication,
         newest.at < now() - make_interval(secs => $3) AS settled, act.eras, (
             SELECT jsonb_object_agg(t.number, t.yaml) FROM lifecycle_version t
             WHERE t.workspace = v.workspace AND t.key = v.key AND t.number IN (
@@ -34,9 +34,9 @@ _DECIDING: Final = """
         WHERE p.workspace = v.workspace AND p.key = v.key
             AND (p.action = 'canary') = (v.state = 'canary') ORDER BY id DESC LIMIT 1
     ) AS act
-    WHERE v.key = $1 AND ($2::text IS NULL OR v.workspace = $2)
+    WHERE ($1::text IS NULL OR v.key = $1) AND ($2::text IS NULL OR v.workspace = $2)
         AND v.state IN ('canary', 'published')
-    ORDER BY v.workspace, v.share NULLS FIRST
+    ORDER BY v.workspace, v.key, v.share NULLS FIRST
 """
 
 
@@ -69,6 +69,7 @@ class Deciding(Struct, frozen=True):
 
     Attributes:
         workspace: about whose people.
+        key: the lifecycle's.
         share: of the people, for a canary; None decides about all others.
         publication: the workspace's newest act.
         settled: that is some seconds ago.
@@ -77,6 +78,7 @@ class Deciding(Struct, frozen=True):
     """
 
     workspace: str
+    key: str
     share: float | None
     publication: int
     settled: bool
@@ -97,10 +99,13 @@ def read(column: object) -> Eras:
     return msgspec.convert(column, Eras)
 
 
-async def deciding(db: Connection, key: str, workspace: str | None = None) -> list[Deciding]:
-    """Give what decides by a lifecycle of that key: of a workspace, or of all.
+async def deciding(
+    db: Connection, key: str | None = None, workspace: str | None = None
+) -> list[Deciding]:
+    """Give what decides, by a lifecycle of that key or by any: of a workspace, or of all.
 
-    Of each workspace the version that decides about most comes first, then a canary's.
+    Of each workspace and lifecycle the version that decides about most comes first, then a
+    canary's.
     """
     rows = await db.fetch(_DECIDING, key, workspace, SETTLED)
     return [_deciding(row) for row in rows]
@@ -109,6 +114,7 @@ async def deciding(db: Connection, key: str, workspace: str | None = None) -> li
 def _deciding(row: Row) -> Deciding:
     return Deciding(
         row["workspace"],
+        row["key"],
         row["share"],
         row["publication"],
         row["settled"],

@@ -26,6 +26,7 @@ _OWNED: Final = "SELECT DISTINCT profile_id FROM identity WHERE profile_id = ANY
 
 _FORGET: Final = (
     "DELETE FROM explanation WHERE profile_id = ANY($1::uuid[])",
+    "DELETE FROM profile_standing WHERE profile_id = ANY($1::uuid[])",
     "DELETE FROM webhook_delivery WHERE profile_id = ANY($1::uuid[])",
     "DELETE FROM stage_change WHERE profile_id = ANY($1::uuid[])",
     """

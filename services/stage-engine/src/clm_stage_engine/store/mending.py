@@ -11,7 +11,7 @@ from msgspec import Struct
 from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.runtime.handler import Connection
 from clm_stage_engine.profiles import LOST, newborn
-from clm_stage_engine.store import reading
+from clm_stage_engine.store import reading, standings
 from clm_stage_engine.store.reading import Row
 
 PAGE: Final = 500
@@ -102,6 +102,7 @@ async def mark(tx: Connection, profiles: Collection[UUID], missing: Collection[U
     Whoever holds one of them in memory meets another version and reads it again.
     """
     await tx.execute(_MARK, list(profiles))
+    await standings.forget(tx, profiles)
     for identity in await reading.load_identities(tx, missing):
         born = newborn(identity, TOUCHPOINTS.partitions, LOST)
         version = await tx.fetchval(_VERSION, born.id) + 1

@@ -43,8 +43,8 @@ _UPPER: Final = "SELECT id FROM profile WHERE id > $1 ORDER BY id OFFSET $2 LIMI
 _STRETCH: Final = """
     SELECT id, workspace, version, home, user_id, touchpoints, definition, state, historical, parted
     FROM profile
-    WHERE home = $1 AND workspace = $2 AND id > $3 AND ($4::uuid IS NULL OR id <= $4)
-        AND state IS NOT NULL
+    WHERE home = $1 AND ($2::text IS NULL OR workspace = $2) AND id > $3
+        AND ($4::uuid IS NULL OR id <= $4) AND state IS NOT NULL
     ORDER BY id
 """
 
@@ -118,14 +118,14 @@ async def load_due(tx: Connection, home: int, now: int, limit: int) -> list[Entr
 
 
 async def load_stretch(
-    tx: Connection, home: int, workspace: str, after: UUID, length: int
+    tx: Connection, home: int, workspace: str | None, after: UUID, length: int
 ) -> tuple[list[Entry], UUID | None]:
     """Load a workspace's people with touchpoints out of the next ids of all people.
 
     Args:
         tx: the open transaction.
         home: the partition whose owner watches their deadlines.
-        workspace: whose people.
+        workspace: whose people; None for everybody.
         after: the last id of the stretch before.
         length: how many ids of all people, so that a small workspace costs no more than a large.
 

@@ -17,7 +17,7 @@ from clm_common.runtime.handler import Connection
 from clm_common.store.copying import copy
 from clm_stage_engine.core.identity import IdentityRow, Link
 from clm_stage_engine.profiles import Entry
-from clm_stage_engine.store import packing
+from clm_stage_engine.store import packing, standings
 from clm_stage_engine.store.columns import columns
 
 _STAGE_PROFILES: Final = """
@@ -186,6 +186,8 @@ async def save_profiles(tx: Connection, entries: Iterable[tuple[Entry, int | Non
         packed = [packing.profile(entry, wake) for entry, wake in ordered]
         await copy(tx, "profile_next", packing.PROFILES, packed)
         _expect(await tx.execute(_SAVE_PROFILES), len(packed), "profile")
+        if several := [entry for entry, _ in ordered if entry.further is not None]:
+            await standings.save(tx, several)
 
 
 def _by_id(item: tuple[Entry, int | None]) -> UUID:
