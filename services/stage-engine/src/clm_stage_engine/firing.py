@@ -12,9 +12,9 @@ from clm_stage_engine.core.eras import Place
 from clm_stage_engine.folding import expire, refold
 from clm_stage_engine.gathering import load_pasts
 from clm_stage_engine.giants import apart, given_time
-from clm_stage_engine.governing import Rules
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
+from clm_stage_engine.rules import Rules
 
 
 async def fire(

@@ -27,9 +27,9 @@ from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.fold import pack
 from clm_stage_engine.folding import Past, refold
 from clm_stage_engine.gathering import load_pasts
-from clm_stage_engine.governing import Rules
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import GRACE, Entry, newborn
+from clm_stage_engine.rules import Rules
 from clm_stage_engine.store import mending, reading, standings
 from clm_stage_engine.store.mending import Among
 from clm_stage_engine.store.reading import Row

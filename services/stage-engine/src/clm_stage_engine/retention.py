@@ -28,8 +28,8 @@ from clm_stage_engine.core.letting_go import let_go_by_all
 from clm_stage_engine.core.memories import NEVER
 from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.giants import apart, given_time
-from clm_stage_engine.governing import Rules
 from clm_stage_engine.profiles import Entry, wakes
+from clm_stage_engine.rules import Rules
 from clm_stage_engine.store import floors, reading, snapshots, standings, writing
 from clm_stage_engine.store.floors import Floor, Place
 from clm_stage_engine.store.snapshots import Older

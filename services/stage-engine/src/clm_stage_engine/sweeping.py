@@ -16,8 +16,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from clm_common.runtime.handler import Connection
-from clm_stage_engine.governing import Rules, Sweep
 from clm_stage_engine.profiles import ERASED, Entry
+from clm_stage_engine.rules import Rules, Sweep
 from clm_stage_engine.store import reading, standings, sweeps
 from clm_stage_engine.store.sweeps import Place
 

@@ -14,7 +14,7 @@ from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.fold import lapse, unpack
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.cursor import Cursor, Micros, Page, cut
-from clm_stage_engine.governing import Rules
+from clm_stage_engine.rules import Rules
 from clm_stage_engine.views import Deadline, DeadlinePage, Outlook, Progress, StageCount
 
 Row = Any  # Any: asyncpg publishes no types; a record
