@@ -24,12 +24,14 @@ class Wish(Struct, frozen=True):
         profile: only this profile's; None for everybody's stage changes.
         stage: only changes that enter or leave it.
         touchpoints: this profile's touchpoints, too.
+        lifecycle: only changes of this one; None for all.
     """
 
     workspace: str
     profile: UUID | None = None
     stage: str | None = None
     touchpoints: bool = False
+    lifecycle: str | None = None
 
     def takes(self, fact: Fact) -> bool:
         """Tell whether a fact is to be heard."""
@@ -39,7 +41,9 @@ class Wish(Struct, frozen=True):
             return False
         if self.profile is not None:
             return self.profile == fact.profile
-        return fact.event == "stage_changed" and self.stage in {None, *fact.stages}
+        if fact.event != "stage_changed" or self.lifecycle not in {None, fact.lifecycle}:
+            return False
+        return self.stage in {None, *fact.stages}
 
 
 class Event(Struct, frozen=True):

@@ -81,6 +81,7 @@ class Entry(BaseModel):
     cause: str | None = Field(
         default=None, description="Stage change: its touchpoint; null for a deadline."
     )
+    lifecycle: str | None = Field(default=None, description="Stage change: in which lifecycle.")
     lifecycle_version: int | None = Field(
         default=None,
         description="Stage change: the published version that decided; null for a file.",
@@ -113,6 +114,7 @@ class Transition(BaseModel):
     target: str
     move: str
     cause: str | None
+    lifecycle: str = Field(description="In which lifecycle.")
     lifecycle_version: int | None = Field(
         description="The published version that decided; null where the installation's file did."
     )

@@ -13,13 +13,21 @@ from clm_common.contracts.touchpoint import TouchpointType
 Next = Field(default=None, description="Pass it as `cursor` for the next page.")
 
 
+class Standing(BaseModel):
+    """Where somebody stands in a lifecycle."""
+
+    stage: str
+    since: datetime = Field(description="When they entered it.")
+    definition: str = Field(description="The digest of the definition that decided.")
+
+
 class Profile(BaseModel):
     """One customer, known or anonymous."""
 
     id: UUID
     user_id: str | None = Field(description="The customer's id in the company's systems.")
     anonymous_ids: list[str] = Field(description="Devices that are theirs; 100 at most.")
-    stage: str = Field(description="The stage they are in.")
+    stage: str = Field(description="The stage they are in, by the main lifecycle.")
     stage_since: datetime
     first_seen: datetime
     last_seen: datetime | None = Field(
@@ -29,6 +37,10 @@ class Profile(BaseModel):
     touchpoints: int | None = Field(description="How many touchpoints counted; null likewise.")
     version: int = Field(description="Grows by one with each change.")
     definition: str = Field(description="The digest of the lifecycle that decided.")
+    lifecycles: dict[str, Standing] = Field(
+        default_factory=dict[str, Standing],
+        description="Where they stand in every lifecycle that runs, by key, the main one first.",
+    )
     merged_into: UUID | None = Field(
         default=None,
         description="The profile that you asked for was merged into this one, which is shown.",
@@ -164,6 +176,7 @@ class Deadline(BaseModel):
 
     profile_id: UUID
     user_id: str | None
+    lifecycle: str = Field(description="In which lifecycle.")
     stage: str
     due: datetime
     then: Outlook | None = Field(

@@ -37,7 +37,8 @@ async def export_profile(who: Exporter, behind: Behind, profile_id: UUID) -> Str
     scope `profiles:export`.
     """
     asked = await find(behind, who, profile_id, PRESENT)
-    pieces = export(behind.database, asked.workspace, asked.id, to_datetime(behind.clock.now()))
+    now, main = to_datetime(behind.clock.now()), behind.lifecycle(asked.workspace).key
+    pieces = export(behind.database, asked.workspace, asked.id, now, main)
     name = f'attachment; filename="profile-{asked.id}.json"'
     return StreamingResponse(
         pieces, media_type="application/json", headers={"content-disposition": name}

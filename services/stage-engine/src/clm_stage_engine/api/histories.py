@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from clm_common.contracts.touchpoint import TouchpointType
 from clm_stage_engine import views
-from clm_stage_engine.api.parts import Asked, Behind, Instant, Limit, Place, Word
+from clm_stage_engine.api.parts import Asked, Behind, Instant, Limit, Of, Place, Word
 from clm_stage_engine.cursor import Page
 from clm_stage_engine.queries import explaining, timelines, touchpoints
 from clm_stage_engine.queries import sight as sights
@@ -27,28 +27,51 @@ async def get_timeline(
     behind: Behind,
     *,
     explain: Annotated[bool, Query(description="With each stage change, why.")] = False,
+    lifecycle: Annotated[
+        Word | None, Query(description="Only this lifecycle's stage changes; by default all.")
+    ] = None,
     cursor: Place = None,
     limit: Limit = 200,
 ) -> TimelinePage:
     """Give its touchpoints and the stage changes that stand (or stood), oldest first."""
     async with behind.database.connection() as db:
         return await timelines.timeline(
-            db, asked.workspace, asked.id, asked.sight, Page(cursor, limit), explain=explain
+            db,
+            asked.workspace,
+            asked.id,
+            asked.sight,
+            Page(cursor, limit),
+            explain=explain,
+            lifecycle=lifecycle,
         )
 
 
 @router.get("/v1/profiles/{profile_id}/explain", summary="Why somebody is in their stage")
 async def get_explained(
-    asked: Asked, behind: Behind, cursor: Place = None, limit: Limit = 20
+    asked: Asked,
+    behind: Behind,
+    cursor: Place = None,
+    limit: Limit = 20,
+    lifecycle: Of = None,
 ) -> Explained:
     """Explain the transitions that stand (or stood), newest first, and what could come next."""
     page = Page(cursor, limit)
+    key = behind.lifecycle(asked.workspace, lifecycle).key
+    beside = behind.beside(key)
+    rules = behind.board.rules
+    others = rules.others(asked.workspace, asked.id)
+    only = None if others is None and lifecycle is None else key
     async with behind.database.connection() as db:
-        found = await explaining.explained(db, asked.workspace, asked.id, asked.sight, page)
+        found = await explaining.explained(db, asked.workspace, asked.id, asked.sight, page, only)
         if asked.sight.is_present and cursor is None:
             now = behind.clock.now()
-            course = behind.board.rules.course(asked.workspace, asked.id)
-            found.outlook = await explaining.ahead(db, asked.workspace, asked.id, course, now)
+            course = next(
+                (it.course for it in others or () if it.key == beside),
+                rules.course(asked.workspace, asked.id),
+            )
+            found.outlook = await explaining.ahead(
+                db, asked.workspace, asked.id, course, now, beside
+            )
     return found
 
 

@@ -98,9 +98,12 @@ async def post_move(
                 response.status_code = 200
                 return _repeated(asked, decision, known, before)
         present = await profiles.get(db, who.workspace, asked.id)
+        main = behind.lifecycle(who.workspace).key
+        await profiles.with_lifecycles(db, main, [] if present is None else [present])
     if present is None or not names:
         raise unknown(profile_id)
-    _check(present.stage if body.at is None else None, decision, present.first_seen, at, now)
+    stands = present.lifecycles.get(decision.lifecycle) if body.at is None else None
+    _check(None if stands is None else stands.stage, decision, present.first_seen, at, now)
     user = names.get(USER_ID)
     device = None if user else names.get(ANONYMOUS_ID)
     name = known or str(uuid4())
@@ -115,15 +118,22 @@ async def _decision(behind: Parts, who: Principal, profile: UUID, body: NewMove)
     Raises:
         Rejected: 422; there is no such lifecycle or stage.
     """
-    course = behind.board.rules.course(who.workspace, profile)
+    rules = behind.board.rules
+    main = rules.course(who.workspace, profile)
+    others = rules.others(who.workspace, profile) or ()
+    running = {main.lifecycle.key: main} | {it.key: it.course for it in others}
+    key = body.lifecycle or main.lifecycle.key
+    if key not in running:
+        message = f"no such lifecycle runs; it is {' or '.join(running)}"
+        raise Rejected(422, "move.lifecycle_unknown", message)
+    course = running[key]
     lifecycle = course.lifecycle
     if course.only is None:
         async with behind.database.connection() as db:
-            standing = await explaining.standing(db, who.workspace, profile, course)
+            standing = await explaining.standing(
+                db, who.workspace, profile, course, behind.beside(key)
+            )
         lifecycle = lifecycle if standing is None else standing[1]
-    if body.lifecycle not in {None, lifecycle.key}:
-        message = f"no such lifecycle runs; it is {lifecycle.key}"
-        raise Rejected(422, "move.lifecycle_unknown", message)
     stage = lifecycle.names.get(body.to)
     if stage is None:
         listed = ", ".join(it.key for it in lifecycle.stages)

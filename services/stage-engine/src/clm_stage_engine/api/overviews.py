@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 
 from clm_common.instant import DAY, from_datetime
-from clm_stage_engine.api.parts import Behind, Instant, Limit, Place, Reader, Word
+from clm_stage_engine.api.parts import Behind, Instant, Limit, Of, Place, Reader, Word
 from clm_stage_engine.cursor import Page
 from clm_stage_engine.queries import lateness, overview
 from clm_stage_engine.views import DeadlinePage, LatePage, Lifecycles, Progress, StageCounts
@@ -17,12 +17,12 @@ router: Final = APIRouter(tags=["workspace"])
 
 
 @router.get("/v1/stages", summary="People per stage")
-async def get_stages(who: Reader, behind: Behind) -> StageCounts:
+async def get_stages(who: Reader, behind: Behind, lifecycle: Of = None) -> StageCounts:
     """Count who is in each stage now."""
+    of = behind.lifecycle(who.workspace, lifecycle)
     async with behind.database.connection() as db:
-        lifecycle = behind.lifecycle(who.workspace)
-        counts = await overview.stages(db, who.workspace, lifecycle)
-    return StageCounts(lifecycle=lifecycle.key, definition=lifecycle.digest, stages=counts)
+        counts = await overview.stages(db, who.workspace, of, behind.beside(of.key))
+    return StageCounts(lifecycle=of.key, definition=of.digest, stages=counts)
 
 
 @router.get("/v1/deadlines", summary="Deadlines to come")
@@ -63,8 +63,9 @@ async def get_late(
 
 @router.get("/v1/lifecycles", summary="The lifecycles that run")
 async def get_lifecycles(who: Reader, behind: Behind) -> Lifecycles:
-    """Give the definitions that decide, as data and as they were written."""
-    return Lifecycles(lifecycles=[behind.running(who.workspace).view])
+    """Give the definitions that decide, as data and as they were written, the main one first."""
+    beside = [it.rule.whole.view for it in behind.board.rules.beside(who.workspace)]
+    return Lifecycles(lifecycles=[behind.running(who.workspace).view, *beside])
 
 
 @router.get("/v1/progress", summary="How much has been folded")

@@ -46,6 +46,11 @@ def _in_utc(moment: datetime) -> datetime:
 Instant = Annotated[datetime, AfterValidator(_in_utc)]
 """A date and time; without an offset it is UTC."""
 
+Of = Annotated[
+    Word | None,
+    Query(description="Of which lifecycle, by its key; by default the main one.", max_length=100),
+]
+
 _AHEAD: Final = timedelta(minutes=1)  # clocks differ
 
 
@@ -82,13 +87,29 @@ class Parts(Struct, frozen=True):
     identifiers: Identifiers
     outgoing: Outgoing
 
-    def running(self, workspace: str) -> Running:
-        """Give the lifecycle that decides about a workspace's people, but for those of a canary."""
-        return self.board.rules.main(workspace)
+    def running(self, workspace: str, key: str | None = None) -> Running:
+        """Give a lifecycle that decides about a workspace's people, but for those of a canary.
 
-    def lifecycle(self, workspace: str) -> Lifecycle:
+        By default the main one.
+
+        Raises:
+            Rejected: 404; it does not run in this workspace.
+        """
+        found = self.board.rules.running(workspace, key)
+        if found is None:
+            rules = self.board.rules
+            runs = [rules.default.lifecycle.key, *(it.key for it in rules.beside(workspace))]
+            message = f"{key} does not run in this workspace; {', '.join(runs)} do"
+            raise Rejected(404, "lifecycle.not_running", message)
+        return found
+
+    def lifecycle(self, workspace: str, key: str | None = None) -> Lifecycle:
         """Give its definition; see `running`."""
-        return self.running(workspace).lifecycle
+        return self.running(workspace, key).lifecycle
+
+    def beside(self, key: str) -> str | None:
+        """Give the key of a lifecycle beside the main one; None of the main one."""
+        return None if key == self.board.rules.default.lifecycle.key else key
 
 
 def parts(request: Request) -> Parts:

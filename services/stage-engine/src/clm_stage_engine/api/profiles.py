@@ -52,6 +52,9 @@ class Search(BaseModel):
     stage: Word | None = Field(
         None, description="Only who is in it, by key or alias; first come first."
     )
+    lifecycle: Word | None = Field(
+        None, description="With `stage`: of which lifecycle it is; by default the main one."
+    )
     entered_from: Instant | None = Field(
         None, description="With `stage`: only who entered it then or later."
     )
@@ -90,14 +93,26 @@ async def find_profiles(
     entered = search.entered_from, search.entered_until
     if stage is None and entered != (None, None):
         raise Rejected(422, "profiles.stage_missing", "entered_from and entered_until need stage")
+    if stage is None and search.lifecycle is not None:
+        raise Rejected(422, "profiles.stage_missing", "lifecycle needs stage")
     page = Page(search.cursor, search.limit)
     async with behind.database.connection() as db:
         if named is not None:
-            return ProfilePage(profiles=await _found(behind.identifiers, db, who.workspace, *named))
-        if stage is None:
-            return await profiles.every(db, who.workspace, page)
-        key = behind.lifecycle(who.workspace).names.get(stage, stage)
-        return await profiles.in_stage(db, who.workspace, key, entered, page)
+            mine = await _found(behind.identifiers, db, who.workspace, *named)
+            found = ProfilePage(profiles=mine)
+        elif stage is None:
+            found = await profiles.every(db, who.workspace, page)
+        else:
+            lifecycle = behind.lifecycle(who.workspace, search.lifecycle)
+            key = lifecycle.names.get(stage, stage)
+            if behind.beside(lifecycle.key) is None:
+                found = await profiles.in_stage(db, who.workspace, key, entered, page)
+            else:
+                where = lifecycle.key, key
+                found = await profiles.in_stage_beside(db, who.workspace, where, entered, page)
+        main = behind.lifecycle(who.workspace).key
+        await profiles.with_lifecycles(db, main, found.profiles)
+    return found
 
 
 async def _found(
@@ -121,10 +136,12 @@ async def get_profile(asked: Asked, behind: Behind, response: Response) -> Profi
     what was believed at that instant; with both, what was believed then about then.
     """
     async with behind.database.connection() as db:
+        main = behind.lifecycle(asked.workspace).key
         if asked.sight.is_present:
             found = await profiles.get(db, asked.workspace, asked.id)
+            await profiles.with_lifecycles(db, main, [] if found is None else [found])
         else:
-            found = await profiles.get_at(db, asked.workspace, asked.id, asked.sight)
+            found = await profiles.get_at(db, asked.workspace, asked.id, asked.sight, main)
     if found is None:
         if asked.sight.is_present:
             raise unknown(asked.asked)

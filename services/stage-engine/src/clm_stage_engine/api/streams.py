@@ -48,6 +48,13 @@ async def stream_workspace(
     stage: Annotated[
         Word | None, Query(description="Only changes that enter or leave it, by key or alias.")
     ] = None,
+    lifecycle: Annotated[
+        Word | None,
+        Query(
+            description="Only this lifecycle's changes; by default all, or with `stage` those of "
+            "the main one."
+        ),
+    ] = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """Follow a workspace's stage changes: `stage_changed` events, retractions included.
 
@@ -56,8 +63,12 @@ async def stream_workspace(
     browsers do by themselves, and nothing is missed. `end` says why a stream ends: `too_slow`,
     `stopping`, or `renew` after an hour; connect again.
     """
-    key = None if stage is None else behind.lifecycle(who.workspace).names.get(stage, stage)
-    async for event in _events(live, Wish(who.workspace, stage=key), after):
+    wish = Wish(who.workspace)
+    if stage is not None or lifecycle is not None:
+        of = behind.lifecycle(who.workspace, lifecycle)
+        key = None if stage is None else of.names.get(stage, stage)
+        wish = Wish(who.workspace, stage=key, lifecycle=of.key)
+    async for event in _events(live, wish, after):
         yield event
 
 

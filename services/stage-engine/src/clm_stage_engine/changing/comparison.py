@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from clm_common.instant import to_rfc3339
 from clm_common.store.database import Database
 from clm_stage_engine.core import comparing
+from clm_stage_engine.core.beside import snapshots_of
 from clm_stage_engine.core.comparing import Differences, Example, StageLine
 from clm_stage_engine.core.crossing import follow
 from clm_stage_engine.core.eras import Course, Policy
@@ -200,7 +201,9 @@ class Comparison:
     def _timeline(
         self, course: Course, person: Person, touches: Sequence[Touch]
     ) -> Sequence[Change | Line]:
-        begun = start(course, person.id, person.snapshots, touches)
+        begun = start(
+            course, person.id, snapshots_of(course.lifecycle.key, person.snapshots), touches
+        )
         found = follow(course, touches, self.place.until, begun)
         return [*begun.beginning.lines, *found.timeline]
 

@@ -23,7 +23,8 @@ Row = Any  # Any: asyncpg publishes no types; a record
 
 _TRANSITIONS: Final = f"""
     SELECT * FROM ({STANDING}) AS change
-    WHERE (at, rank, name, sub) < ($5, $6::int, $7::text, $8::text)
+    WHERE ($10::text IS NULL OR lifecycle = $10)
+        AND (at, rank, name, sub) < ($5, $6::int, $7::text, $8::text)
     ORDER BY at DESC, rank DESC, name DESC, sub DESC LIMIT $9
 """  # noqa: S608 - constants
 
@@ -34,6 +35,10 @@ _RECORDS: Final = """
 """
 
 _STATE: Final = "SELECT state, definition FROM profile WHERE workspace = $1 AND id = $2"
+_BESIDE: Final = """
+    SELECT state, definition FROM profile_standing
+    WHERE workspace = $1 AND profile_id = $2 AND lifecycle = $3
+"""
 
 
 class _Place(Struct, array_like=True, frozen=True):
@@ -50,9 +55,16 @@ _cursor: Final = Cursor(_Place)
 
 
 async def explained(
-    db: Connection, workspace: str, profile: UUID, sight: Sight, page: Page
+    db: Connection,
+    workspace: str,
+    profile: UUID,
+    sight: Sight,
+    page: Page,
+    lifecycle: str | None = None,
 ) -> Explained:
     """Give a page of transitions, newest first; none where somebody was in no stage.
+
+    By default those of every lifecycle, else of the one named.
 
     Raises:
         Rejected: the cursor is none of ours.
@@ -60,7 +72,14 @@ async def explained(
     start = _cursor.read(page.cursor) or _START
     place = to_datetime(start.at), start.rank, start.name, start.sub
     rows = await db.fetch(
-        _TRANSITIONS, workspace, profile, sight.as_of, sight.recorded, *place, page.limit + 1
+        _TRANSITIONS,
+        workspace,
+        profile,
+        sight.as_of,
+        sight.recorded,
+        *place,
+        page.limit + 1,
+        lifecycle,
     )
     shown, last = cut(rows, page.limit)
     whys = await reasons_of(db, profile, [row["id"] for row in shown], sight)
@@ -93,19 +112,24 @@ def _transition(row: Row, why: Why | None) -> Transition:
         target=row["target"],
         move=row["move"],
         cause=row["cause"],
+        lifecycle=row["lifecycle"],
         lifecycle_version=row["lifecycle_version"] or None,
         why=why,
     )
 
 
 async def standing(
-    db: Connection, workspace: str, profile: UUID, course: Course
+    db: Connection, workspace: str, profile: UUID, course: Course, beside: str | None = None
 ) -> tuple[State, Lifecycle] | None:
     """Give where somebody stands, and the definition that decides what comes next.
 
     None where they are in no stage, or were folded by something else than what decides now.
+    `beside` is the key of a lifecycle beside the main one; None for the main one.
     """
-    row = await db.fetchrow(_STATE, workspace, profile)
+    if beside is None:
+        row = await db.fetchrow(_STATE, workspace, profile)
+    else:
+        row = await db.fetchrow(_BESIDE, workspace, profile, beside)
     if row is None or row["state"] is None:
         return None
     state = unpack(row["state"])
@@ -114,10 +138,15 @@ async def standing(
 
 
 async def ahead(
-    db: Connection, workspace: str, profile: UUID, course: Course, now: int
+    db: Connection,
+    workspace: str,
+    profile: UUID,
+    course: Course,
+    now: int,
+    beside: str | None = None,
 ) -> Ahead | None:
     """Tell what could move somebody next, at an instant (µs); see `standing`."""
-    found = await standing(db, workspace, profile, course)
+    found = await standing(db, workspace, profile, course, beside)
     if found is None:
         return None
     state, lifecycle = found

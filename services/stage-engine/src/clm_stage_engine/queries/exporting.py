@@ -88,7 +88,7 @@ class _Merge(Struct, frozen=True):
 
 
 async def export(
-    database: Database, workspace: str, profile: UUID, now: datetime
+    database: Database, workspace: str, profile: UUID, now: datetime, main: str
 ) -> AsyncGenerator[bytes]:
     """Write everything that is kept of a person.
 
@@ -97,9 +97,11 @@ async def export(
         workspace: whose person.
         profile: the profile.
         now: what is recorded later is left out.
+        main: the key of the main lifecycle.
     """
     async with database.connection() as db:
         present = await profiles.get(db, workspace, profile)
+        await profiles.with_lifecycles(db, main, [] if present is None else [present])
         mine = await sights.members(db, workspace, profile, now)
         ids = [row["id"] for row in mine]
         merges = await db.fetch(_MERGES, ids, now)
@@ -112,7 +114,9 @@ async def export(
         "identities": [_identity(row) for row in mine],
         "merges": [_merge(row) for row in merges],
         "decisions": [Raw(it.model_dump_json().encode()) for it in decided],
-        "snapshots": [_snapshot(each, it) for each, it in folded.items()],
+        "snapshots": [
+            _snapshot(each, it) for each, own in folded.items() for it in (own, *own.further)
+        ],
     }
     yield msgspec.json.encode(about)[:-1] + b',"stage_changes":['
     comma = b""

@@ -75,6 +75,7 @@ class Fact(Struct, frozen=True):
         workspace: whose it is.
         profile: whom it is about.
         stages: the stages that were left and entered.
+        lifecycle: in which lifecycle.
     """
 
     partition: int
@@ -84,6 +85,7 @@ class Fact(Struct, frozen=True):
     workspace: str
     profile: UUID
     stages: tuple[str | None, ...] = ()
+    lifecycle: str | None = None
 
 
 async def positions(db: Connection) -> dict[int, int]:
@@ -175,6 +177,7 @@ def _change(row: Row) -> Fact:
         fact.workspace,
         fact.profile_id,
         (fact.source, fact.target),
+        fact.lifecycle,
     )
 
 

@@ -16,7 +16,7 @@ from clm_stage_engine.core.eras import definition_of
 from clm_stage_engine.cursor import Cursor, Micros, Name, Page, cut
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.sight import FOREVER, MEMBERS, Seen, Sight
-from clm_stage_engine.views import Identity, IdentityPage, Profile, ProfilePage
+from clm_stage_engine.views import Identity, IdentityPage, Profile, ProfilePage, Standing
 
 Row = Any  # Any: asyncpg publishes no types; a record
 
@@ -39,6 +39,16 @@ _ALL: Final = f"{_PROFILE} AND p.id > $2 ORDER BY p.id LIMIT $3"
 _IN_STAGE: Final = f"""
     {_PROFILE} AND p.stage = $2 AND p.stage_since >= $3 AND p.stage_since < $4
     AND (p.stage_since, p.id) > ($5, $6) ORDER BY p.stage_since, p.id LIMIT $7
+"""
+_STOOD_BESIDE: Final = """
+    SELECT profile_id AS id, stage_since FROM profile_standing
+    WHERE workspace = $1 AND lifecycle = $2 AND stage = $3
+        AND stage_since >= $4 AND stage_since < $5 AND (stage_since, profile_id) > ($6, $7)
+    ORDER BY stage_since, profile_id LIMIT $8
+"""
+_BESIDE: Final = """
+    SELECT profile_id, lifecycle, stage, stage_since, definition FROM profile_standing
+    WHERE profile_id = ANY($1::uuid[]) ORDER BY profile_id, lifecycle
 """
 _IDENTITIES: Final = f"""
     SELECT * FROM ({MEMBERS}) AS mine WHERE (kind, value) > ($4::text, $5::text)
@@ -79,10 +89,35 @@ async def get(db: Connection, workspace: str, profile: UUID) -> Profile | None:
     return None if row is None else _profile(row)
 
 
-async def get_at(db: Connection, workspace: str, profile: UUID, sight: Sight) -> Profile | None:
-    """Give a profile as it stood; None where it was in no stage then."""
+async def get_at(
+    db: Connection, workspace: str, profile: UUID, sight: Sight, main: str | None = None
+) -> Profile | None:
+    """Give a profile as it stood; None where it was in no stage then.
+
+    Args:
+        db: a connection.
+        workspace: whose.
+        profile: the profile.
+        sight: from where one looks back.
+        main: the key of the main lifecycle, whose stage is shown first.
+    """
     seen = await sights.look_back(db, workspace, profile, sight)
-    return None if seen is None else _back_then(seen, sight)
+    return None if seen is None else _back_then(seen, sight, main)
+
+
+async def with_lifecycles(db: Connection, main: str, found: Sequence[Profile]) -> None:
+    """Add to profiles where they stand now in every lifecycle, the main one first."""
+    of = {it.id: it for it in found}
+    for it in found:
+        it.lifecycles = {main: _standing(it.stage, it.stage_since, it.definition)}
+    for row in await db.fetch(_BESIDE, list(of)):
+        digest = definition_of(row["definition"])
+        stands = _standing(row["stage"], row["stage_since"], digest)
+        of[row["profile_id"]].lifecycles[row["lifecycle"]] = stands
+
+
+def _standing(stage: str, since: datetime, definition: str) -> Standing:
+    return Standing(stage=stage, since=since, definition=definition)
 
 
 async def named(db: Connection, workspace: str, kind: str, value: str) -> Profile | None:
@@ -130,6 +165,33 @@ async def in_stage(
     )
 
 
+async def in_stage_beside(
+    db: Connection,
+    workspace: str,
+    where: tuple[str, str],
+    entered: tuple[datetime | None, datetime | None],
+    page: Page,
+) -> ProfilePage:
+    """Give who is in a stage of a lifecycle beside the main one; `where` is its key and the stage.
+
+    See `in_stage`.
+    """
+    place = _entered.read(page.cursor) or _Entered(from_datetime(_LONG_AGO), UUID(int=0))
+    within = entered[0] or _LONG_AGO, entered[1] or FOREVER
+    since = to_datetime(place.since)
+    rows = await db.fetch(
+        _STOOD_BESIDE, workspace, *where, *within, since, place.id, page.limit + 1
+    )
+    shown, last = cut(rows, page.limit)
+    found = {it.id: it for it in await several(db, workspace, [row["id"] for row in shown])}
+    return ProfilePage(
+        profiles=[found[each] for row in shown if (each := UUID(bytes=row["id"].bytes)) in found],
+        next=None
+        if last is None
+        else _entered.write(_Entered(from_datetime(last["stage_since"]), last["id"])),
+    )
+
+
 async def identities(
     db: Connection, workspace: str, profile: UUID, recorded: datetime, page: Page
 ) -> IdentityPage:
@@ -166,8 +228,9 @@ def _profile(row: Row) -> Profile:
     )
 
 
-def _back_then(seen: Seen, sight: Sight) -> Profile:
-    change, tally, folded = seen.change, seen.tally, seen.folded
+def _back_then(seen: Seen, sight: Sight, main: str | None) -> Profile:
+    tally, folded = seen.tally, seen.folded
+    change = seen.changes.get(main or "") or next(iter(seen.changes.values()))
     found = Profile(
         id=change["profile_id"],
         user_id=change["user_id"],
@@ -177,10 +240,14 @@ def _back_then(seen: Seen, sight: Sight) -> Profile:
         first_seen=tally["first_seen"] or change["at"],
         last_seen=max(change["at"], tally["last_seen"] or change["at"]),
         touchpoints=tally["touchpoints"],
-        version=max(change["version"], tally["version"] or 0),
+        version=max(*(it["version"] for it in seen.changes.values()), tally["version"] or 0),
         definition=change["definition"],
         as_of=None if sight.as_of == FOREVER else sight.as_of,
         recorded=None if sight.recorded == FOREVER else sight.recorded,
+        lifecycles={
+            key: _standing(it["target"], it["at"], it["definition"])
+            for key, it in sorted(seen.changes.items(), key=lambda item: item[0] != main)
+        },
     )
     if folded is not None:
         found.kept_from = folded.until

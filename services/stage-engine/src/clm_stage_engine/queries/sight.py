@@ -7,7 +7,7 @@ what is valid at an instant may differ from what was believed at that instant.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -38,9 +38,10 @@ Their order is (at, rank, name, sub): deadlines before touchpoints of the same i
 their cause, whoever appeared before they moved on.
 """
 
-_NEWEST: Final = (
-    f"SELECT * FROM ({STANDING}) AS it ORDER BY at DESC, rank DESC, name DESC, sub DESC LIMIT 1"  # noqa: S608 - constants
-)
+_NEWEST: Final = f"""
+    SELECT DISTINCT ON (lifecycle) * FROM ({STANDING}) AS it
+    ORDER BY lifecycle COLLATE "C", at DESC, rank DESC, name DESC, sub DESC
+"""  # noqa: S608 - constants
 
 _OWNER: Final = """
     SELECT coalesce((
@@ -131,13 +132,13 @@ class Seen(Struct, frozen=True):
     """A profile as it stood.
 
     Attributes:
-        change: the row of the stage change that stood last.
+        changes: by lifecycle, the row of the stage change that stood last.
         members: the rows of its identities.
         tally: how many touchpoints are kept, the first and the last, the newest version.
         folded: what is not kept; None where everything is.
     """
 
-    change: Row
+    changes: Mapping[str, Row]
     members: Sequence[Row]
     tally: Row
     folded: Folded | None
@@ -159,13 +160,14 @@ async def members(
 
 async def look_back(db: Connection, workspace: str, profile: UUID, sight: Sight) -> Seen | None:
     """Give a profile as it stood; None where it was in no stage."""
-    change = await db.fetchrow(_NEWEST, workspace, profile, sight.as_of, sight.recorded)
-    if change is None:
+    rows = await db.fetch(_NEWEST, workspace, profile, sight.as_of, sight.recorded)
+    if not rows:
         return None
     mine = await members(db, workspace, profile, sight.recorded)
     ids = [row["id"] for row in mine]
     tally = await db.fetchrow(_TALLY, ids, sight.as_of, sight.recorded, profile)
-    return Seen(change, mine, tally, await folded(db, ids))
+    changes = {row["lifecycle"]: row for row in rows}
+    return Seen(changes, mine, tally, await folded(db, ids))
 
 
 async def folded(db: Connection, identities: Sequence[UUID]) -> Folded | None:

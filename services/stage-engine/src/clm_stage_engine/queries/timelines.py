@@ -28,7 +28,8 @@ _TIMELINE: Final = f"""
                 SELECT time AS at, 1 AS rank, (source || '/' || message_id) COLLATE "C" AS name,
                     '0' COLLATE "C" AS sub, recorded_at, body, channel, NULL::uuid AS id,
                     NULL::text AS source, NULL::text AS target, NULL::text AS move,
-                    NULL::text AS cause, NULL::int AS lifecycle_version
+                    NULL::text AS cause, NULL::int AS lifecycle_version,
+                    NULL::text AS lifecycle
                 FROM history
                 WHERE identity_id = mine.id AND time >= $6 AND time <= $3 AND recorded_at <= $4
                     AND (time, {_TOUCH}) > ({_PLACE})
@@ -37,8 +38,9 @@ _TIMELINE: Final = f"""
         )
         UNION ALL
         SELECT at, rank, name, sub, recorded_at, NULL, NULL, id, source, target, move, cause,
-            lifecycle_version
-        FROM ({STANDING}) AS change WHERE (at, rank, name, sub) > ({_PLACE})
+            lifecycle_version, lifecycle
+        FROM ({STANDING}) AS change
+        WHERE ($11::text IS NULL OR lifecycle = $11) AND (at, rank, name, sub) > ({_PLACE})
     ) AS entry
     ORDER BY at, rank, name, sub LIMIT $10
 """  # noqa: S608 - constants
@@ -57,7 +59,7 @@ _START: Final = _Place(-62_135_596_800_000_000, -1, "", "")
 _cursor: Final = Cursor(_Place)
 
 
-async def timeline(
+async def timeline(  # noqa: PLR0913 - what a page is of
     db: Connection,
     workspace: str,
     profile: UUID,
@@ -65,8 +67,11 @@ async def timeline(
     page: Page,
     *,
     explain: bool = False,
+    lifecycle: str | None = None,
 ) -> TimelinePage:
     """Give a page of a profile's timeline, as it stood; stage changes with their reasons, if asked.
+
+    By default the stage changes of every lifecycle, else of the one named.
 
     Raises:
         Rejected: the cursor is none of ours.
@@ -74,9 +79,9 @@ async def timeline(
     start = _cursor.read(page.cursor) or _START
     mine = [row["id"] for row in await members(db, workspace, profile, sight.recorded)]
     place = to_datetime(start.at), start.rank, start.name, start.sub
-    rows = await in_order.fetch(
-        db, _TIMELINE, workspace, profile, sight.as_of, sight.recorded, mine, *place, page.limit + 1
-    )
+    seen = workspace, profile, sight.as_of, sight.recorded
+    end = page.limit + 1, lifecycle
+    rows = await in_order.fetch(db, _TIMELINE, *seen, mine, *place, *end)
     shown, last = cut(rows, page.limit)
     changes = [row["id"] for row in shown if row["id"] is not None] if explain else []
     whys = await reasons_of(db, profile, changes, sight) if changes else {}
@@ -101,6 +106,7 @@ def _entry(row: Row, why: Why | None) -> Entry:
             id=str(row["id"]),
             source=row["source"],
             target=row["target"],
+            lifecycle=row["lifecycle"],
             lifecycle_version=row["lifecycle_version"] or None,
             move=row["move"],
             cause=row["cause"],
