@@ -40,7 +40,7 @@ their cause, whoever appeared before they moved on.
 
 _NEWEST: Final = f"""
     SELECT DISTINCT ON (lifecycle) * FROM ({STANDING}) AS it
-    ORDER BY lifecycle COLLATE "C", at DESC, rank DESC, name DESC, sub DESC
+    ORDER BY lifecycle, at DESC, rank DESC, name DESC, sub DESC
 """  # noqa: S608 - constants
 
 _OWNER: Final = """
