@@ -57,6 +57,7 @@ class Terms(Struct, frozen=True):
     policy: str
     mapping: dict[str, str]
     note: str
+    beside: bool = False
 
 
 class History(Struct, frozen=True):
@@ -65,6 +66,14 @@ class History(Struct, frozen=True):
     key: str
     versions: list[Version]
     publications: list[Publication]
+
+
+class Act(Struct, frozen=True):
+    """A lifecycle was started or stopped beside the main one."""
+
+    id: int
+    key: str
+    action: str
 
 
 class Sweep(Struct, frozen=True):
@@ -91,12 +100,17 @@ class Lifecycles(Service):
     name = "stage-engine"
 
     def running(self) -> str:
-        """Give the key of the lifecycle that runs."""
+        """Give the key of the main lifecycle."""
         return self.ask("GET", "/v1/lifecycles", _Lifecycles).lifecycles[0].key
 
-    def draft(self, yaml: str, note: str) -> Version:
-        """Keep a definition as the next version."""
-        return self.ask("POST", "/v1/lifecycles", Version, body={"yaml": yaml, "note": note})
+    def draft(self, yaml: str, note: str, *, beside: bool = False) -> Version:
+        """Keep a definition as the next version; `beside` if its lifecycle does not run yet."""
+        body = {"yaml": yaml, "note": note, "beside": beside}
+        return self.ask("POST", "/v1/lifecycles", Version, body=body)
+
+    def act(self, key: str, action: str, note: str) -> Act:
+        """Start or stop a lifecycle beside the main one."""
+        return self.ask("POST", f"/v1/lifecycles/{key}/{action}", Act, body={"note": note})
 
     def publish(self, key: str, number: int, terms: Terms) -> Publication:
         """Let a version decide."""

@@ -45,7 +45,7 @@ from clm_stage_engine.running import Running, chosen, known, published
 from clm_stage_engine.settings import Settings
 from clm_stage_engine.store import SCHEMA, eras, runs
 from clm_stage_engine.store.months import Months
-from clm_stage_engine.store.webhooks import PURPOSE, Webhooks
+from clm_stage_engine.store.webhooks import PURPOSE, Webhooks, keep_to
 
 TOPICS: Final = (
     TOUCHPOINTS,
@@ -146,6 +146,7 @@ async def prepare(parts: Plant, board: Board, beside: Sequence[str]) -> None:
     await parts.prepare(TOPICS)
     async with parts.database.transaction() as tx:
         await runs.configure(tx, beside)
+        await keep_to(tx, board.rules.default.lifecycle.key)
     await board.refresh()
 
 

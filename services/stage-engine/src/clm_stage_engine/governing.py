@@ -76,6 +76,11 @@ class Board:
         self._compile = compile_
         self._numbered: dict[_Name, Running] = {}
 
+    def default(self, key: str) -> Running | None:
+        """Give a lifecycle as the installation's files have it; None where they have none."""
+        main = self.rules.default
+        return main if key == main.lifecycle.key else self.known.get(key)
+
     def compile(self, text: str) -> Lifecycle:
         """Read a definition's text as a version's is read.
 

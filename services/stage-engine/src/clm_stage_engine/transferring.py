@@ -46,7 +46,9 @@ async def going_over(
             raise Rejected(422, "lifecycle.mapping_unused", message)
         return {}
     deciding = await eras.deciding(tx, version.key, version.workspace)
-    whole = next(it for it in deciding if it.share is None)
+    whole = next((it for it in deciding if it.share is None), None)
+    if whole is None:
+        return {}
     before = board.assemble(whole).course.living
     found = table(before, lifecycle, said)
     if found.unknown:
@@ -54,12 +56,16 @@ async def going_over(
         message = f"the mapping names stages that there are not: {names}; it maps old to new"
         raise Rejected(422, "lifecycle.stage_unknown", message)
     if found.missing:
-        raise await _missing(tx, version, found.missing)
+        main = board.rules.default.lifecycle.key
+        beside = None if version.key == main else version.key
+        raise await _missing(tx, version, found.missing, beside)
     return found.stages
 
 
-async def _missing(tx: Connection, version: Version, stages: Sequence[str]) -> Rejected:
-    people = await overview.people_in(tx, version.workspace)
+async def _missing(
+    tx: Connection, version: Version, stages: Sequence[str], beside: str | None
+) -> Rejected:
+    people = await overview.people_in(tx, version.workspace, beside)
     counted = ", ".join(f"{it} ({people.get(it, 0)} people)" for it in stages)
     return Rejected(
         422,

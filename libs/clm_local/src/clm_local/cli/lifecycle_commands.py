@@ -110,13 +110,16 @@ def lifecycle_simulate(
 
 
 Note = Annotated[str, typer.Option("--note", help="Why; it stands in the history.")]
+OfKey = Annotated[
+    str | None, typer.Option("--lifecycle", help="Of which one, by key; by default the main one.")
+]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Do not wait until everybody is folded again.")
 ]
 
 
 @lifecycle.command("publish")
-def lifecycle_publish(
+def lifecycle_publish(  # noqa: PLR0913 - its options
     file: Annotated[str, typer.Argument(help="The definition, YAML; or a version's number.")],
     *,
     share: Annotated[
@@ -125,6 +128,11 @@ def lifecycle_publish(
     ] = None,
     policy: Policy = "re-derive",
     mapping: Mapping = None,
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="Start its lifecycle beside those that run, if it does not."),
+    ] = False,
+    of: OfKey = None,
     note: Note = "",
     no_wait: NoWait = False,
 ) -> None:
@@ -137,8 +145,8 @@ def lifecycle_publish(
     from clm_local.cli import lifecycle_versions as command
     from clm_local.lifecycles import Terms
 
-    terms = Terms(share, policy, lifecycle_mapping(mapping), note)
-    command.publish(file, terms, wait=not no_wait)
+    terms = Terms(share, policy, lifecycle_mapping(mapping), note, beside)
+    command.publish(file, terms, lifecycle=of, wait=not no_wait)
 
 
 def lifecycle_mapping(pairs: list[str] | None) -> dict[str, str]:
@@ -154,16 +162,35 @@ def lifecycle_mapping(pairs: list[str] | None) -> dict[str, str]:
 
 
 @lifecycle.command("rollback")
-def lifecycle_rollback(*, note: Note = "", no_wait: NoWait = False) -> None:
+def lifecycle_rollback(*, of: OfKey = None, note: Note = "", no_wait: NoWait = False) -> None:
     """End a canary; where there is none, go back to the version that decided before."""
     from clm_local.cli import lifecycle_versions as command
 
-    command.roll_back(note=note, wait=not no_wait)
+    command.roll_back(lifecycle=of, note=note, wait=not no_wait)
+
+
+Key = Annotated[str, typer.Argument(help="The lifecycle's key.")]
+
+
+@lifecycle.command("start")
+def lifecycle_start(key: Key, *, note: Note = "", no_wait: NoWait = False) -> None:
+    """Run a lifecycle beside the main one: everybody's history is folded by it, too."""
+    from clm_local.cli import lifecycle_versions as command
+
+    command.start(key, note=note, wait=not no_wait)
+
+
+@lifecycle.command("stop")
+def lifecycle_stop(key: Key, *, note: Note = "", no_wait: NoWait = False) -> None:
+    """Stop a lifecycle beside the main one: its stage changes are taken back."""
+    from clm_local.cli import lifecycle_versions as command
+
+    command.stop(key, note=note, wait=not no_wait)
 
 
 @lifecycle.command("history")
-def lifecycle_history() -> None:
+def lifecycle_history(*, of: OfKey = None) -> None:
     """List the versions, and when each came to decide, through whom and why."""
     from clm_local.cli import lifecycle_versions as command
 
-    command.history()
+    command.history(of)

@@ -1,4 +1,4 @@
-"""`clm lifecycle publish`, `rollback`, `history`: the versions that decide."""
+"""`clm lifecycle publish`, `rollback`, `history`, `start`, `stop`: what decides."""
 
 from __future__ import annotations
 
@@ -17,31 +17,49 @@ EVERY = 0.5
 """Seconds between two questions for the progress."""
 
 
-def publish(file: str, terms: Terms, *, wait: bool) -> None:
+def publish(file: str, terms: Terms, *, lifecycle: str | None, wait: bool) -> None:
     """Publish a file as a new version, or a version that is kept already by its number.
+
+    A number is of `lifecycle`, by default of the main one; a file says itself of which it is.
 
     Raises:
         LocalError: nothing runs, the file is not there, or stage-engine refuses.
     """
     with connecting.to(Lifecycles) as engine:
         if file.isdecimal():
-            key, number = engine.running(), int(file)
+            key, number = lifecycle or engine.running(), int(file)
         else:
-            draft = engine.draft(_text(file), terms.note)
+            draft = engine.draft(_text(file), terms.note, beside=terms.beside)
             key, number = draft.key, draft.number
         _done(engine, engine.publish(key, number, terms), wait=wait)
 
 
-def roll_back(*, note: str, wait: bool) -> None:
+def roll_back(*, lifecycle: str | None, note: str, wait: bool) -> None:
     """Go back to what decided before, or end a canary."""
     with connecting.to(Lifecycles) as engine:
-        _done(engine, engine.roll_back(engine.running(), note), wait=wait)
+        _done(engine, engine.roll_back(lifecycle or engine.running(), note), wait=wait)
 
 
-def history() -> None:
+def start(lifecycle: str, *, note: str, wait: bool) -> None:
+    """Let a lifecycle run beside the main one."""
+    with connecting.to(Lifecycles) as engine:
+        act = engine.act(lifecycle, "start", note)
+        screen.out.print(f"{lifecycle} runs beside the main lifecycle.")
+        _folded(engine, act.key, act.id, wait=wait)
+
+
+def stop(lifecycle: str, *, note: str, wait: bool) -> None:
+    """Stop a lifecycle beside the main one."""
+    with connecting.to(Lifecycles) as engine:
+        act = engine.act(lifecycle, "stop", note)
+        screen.out.print(f"{lifecycle} is stopped; its stage changes are taken back.")
+        _folded(engine, act.key, act.id, wait=wait)
+
+
+def history(lifecycle: str | None) -> None:
     """List versions and publications."""
     with connecting.to(Lifecycles) as engine:
-        found = engine.history(engine.running())
+        found = engine.history(lifecycle or engine.running())
     if not found.versions:
         screen.out.print(f"Nothing was published; {found.key} is decided by its file.")
         return
@@ -70,12 +88,17 @@ def _text(file: str) -> str:
 def _done(engine: Lifecycles, act: Publication, *, wait: bool) -> None:
     about = "everybody" if act.share is None else f"{act.share:.3%} of the people"
     screen.out.print(f"Version {act.number} of {act.key} decides about {about}{_how(act)}.")
+    _folded(engine, act.key, act.id, wait=wait)
+
+
+def _folded(engine: Lifecycles, key: str, number: int, *, wait: bool) -> None:
+    """Wait until everybody is folded again after an act, if asked to."""
     if not wait:
         screen.out.print("[dim]People are folded again in the background.[/]")
         return
     with Progress(console=screen.err, transient=True) as progress:
         task = progress.add_task("folding people again", total=None)
-        while not (found := engine.progress(act.key)).done and found.publication == act.id:
+        while not (found := engine.progress(key)).done and found.publication >= number:
             progress.update(task, completed=found.partitions_done, total=found.partitions)
             time.sleep(EVERY)
     screen.out.print(f"{found.folded_again:,} people were folded again.")

@@ -21,6 +21,7 @@ from clm_stage_engine.api import (
     moves,
     overviews,
     profiles,
+    runs,
     streams,
     versions,
     webhooks,
@@ -45,6 +46,7 @@ ROUTES: Final = (
     erasures,
     overviews,
     versions,
+    runs,
     webhooks,
 )
 

@@ -16,7 +16,7 @@ from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, Limit, Parts, Reader
 from clm_stage_engine.changing.files import LARGEST
 from clm_stage_engine.core.eras import Policy
-from clm_stage_engine.store import sweeps
+from clm_stage_engine.store import runs, sweeps
 from clm_stage_engine.store import versions as store
 from clm_stage_engine.store.versions import Action, State, Terms, Written
 from clm_stage_engine.transferring import going_over
@@ -39,6 +39,7 @@ class Draft(BaseModel):
         description="The definition."
     )
     note: Note = Field("", description="What it is for.")
+    beside: bool = Field(False, description="It may be of a lifecycle that does not run yet.")
 
 
 class Publishing(BaseModel):
@@ -67,10 +68,15 @@ class Publishing(BaseModel):
         examples=[{"development": "conversion"}],
     )
     note: Note = Field("", description="Why.")
+    beside: bool = Field(
+        False,
+        description="Where the lifecycle does not run in this workspace: start it beside those "
+        "that do.",
+    )
 
 
 class Rolling(BaseModel):
-    """Why one goes back."""
+    """Why one goes back, starts or stops."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -135,7 +141,7 @@ class LifecycleHistory(BaseModel):
 class SweepView(BaseModel):
     """How far everybody is folded again after the newest publication."""
 
-    publication: int
+    publication: int = Field(description="The publication's, or of a start or a stop its id.")
     partitions: int = Field(description="How many there are.")
     partitions_done: int
     folded_again: int = Field(description="People whom it folded again; others did not need it.")
@@ -148,14 +154,18 @@ async def post_draft(who: Editor, behind: Behind, draft: Draft) -> VersionView:
 
     The first draft of a workspace is version 2: version 1 is what runs already.
     """
-    default = behind.board.rules.default
     try:
         found = behind.board.compile(draft.yaml)
     except DefinitionError as error:
         raise Rejected(422, error.slug, error.message) from error
-    _check_runs(behind, found.key)
+    runs_here = _runs(behind, who.workspace, found.key)
+    if not draft.beside:
+        _check_runs(behind, who.workspace, found.key)
     written = Written(found.digest, draft.yaml, who.subject, draft.note)
-    seed = Written(default.lifecycle.digest, default.view.yaml, "installation", "ran before")
+    default = behind.board.default(found.key) if runs_here else None
+    seed = None
+    if default is not None:
+        seed = Written(default.lifecycle.digest, default.view.yaml, "installation", "ran before")
     async with behind.database.transaction() as tx:
         stored = await store.add(tx, who.workspace, found.key, written, seed)
     return _view(stored)
@@ -192,7 +202,9 @@ async def post_publish(
     By the policy `re-derive` whoever it is about is folded again from their history: at once when
     something of theirs arrives, all others in the background. `progress` says how far that is.
     """
-    _check_runs(behind, key)
+    starts = publishing.beside and not _runs(behind, who.workspace, key)
+    if not publishing.beside:
+        _check_runs(behind, who.workspace, key)
     async with behind.database.transaction() as tx:
         await store.lock(tx, who.workspace, key)
         version = await store.get(tx, who.workspace, key, number)
@@ -205,13 +217,15 @@ async def post_publish(
             raise Rejected(409, error.slug, error.message) from error
         terms = Terms(behind.clock.now(), publishing.share, publishing.policy, stages)
         act = await store.publish(tx, version, terms, who.subject, publishing.note)
+        if starts and await runs.running(tx, who.workspace, key) is None:
+            await runs.act(tx, who.workspace, key, "start", (who.subject, publishing.note))
     return _act(key, act)
 
 
 @router.post("/v1/lifecycles/{key}/rollback", summary="Go back")
 async def post_rollback(who: Editor, behind: Behind, key: Key, rolling: Rolling) -> PublicationView:
     """End a canary; where there is none, let the version decide that decided before this one."""
-    _check_runs(behind, key)
+    _check_runs(behind, who.workspace, key)
     async with behind.database.transaction() as tx:
         act = await store.roll_back(tx, who.workspace, key, who.subject, rolling.note)
     return _act(key, act)
@@ -219,15 +233,18 @@ async def post_rollback(who: Editor, behind: Behind, key: Key, rolling: Rolling)
 
 @router.get("/v1/lifecycles/{key}/progress", summary="How far a publication is")
 async def get_sweep(who: Reader, behind: Behind, key: Key) -> SweepView:
-    """Tell how far everybody is folded again after the newest publication."""
+    """Tell how far everybody is folded again after the newest publication, start or stop."""
     async with behind.database.connection() as db:
         _, acts = await store.history(db, who.workspace, key, 1)
-        if not acts:
+        run = await runs.last(db, who.workspace, key)
+        numbers = [it.id for it in acts] + ([] if run is None else [run.id])
+        if not numbers:
             message = f"no version of {key} was ever published"
             raise Rejected(404, "lifecycle.never_published", message)
-        total = await sweeps.total(db, acts[0].id)
+        newest = max(numbers)
+        total = await sweeps.total(db, newest)
     return SweepView(
-        publication=acts[0].id,
+        publication=newest,
         partitions=TOUCHPOINTS.partitions,
         partitions_done=total.partitions,
         folded_again=total.folded,
@@ -235,10 +252,14 @@ async def get_sweep(who: Reader, behind: Behind, key: Key) -> SweepView:
     )
 
 
-def _check_runs(behind: Parts, key: str) -> None:
-    runs = behind.board.rules.default.lifecycle.key
-    if key != runs:
-        message = f"this installation runs {runs}; CLM_LIFECYCLE chooses another lifecycle"
+def _runs(behind: Parts, workspace: str, key: str) -> bool:
+    return behind.board.rules.running(workspace, key) is not None
+
+
+def _check_runs(behind: Parts, workspace: str, key: str) -> None:
+    if not _runs(behind, workspace, key):
+        main = behind.lifecycle(workspace).key
+        message = f"{key} does not run in this workspace, {main} does; `beside` starts it as well"
         raise Rejected(409, "lifecycle.not_running", message)
 
 

@@ -41,7 +41,11 @@ class FilterBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    lifecycle: Stage | None = Field(default=None, description="Only this lifecycle's, by key.")
+    lifecycle: Stage | None = Field(
+        default=None,
+        description="Only this lifecycle's, by key; by default every one's, or where stages are "
+        "named the main one's.",
+    )
     sources: Stages = Field(
         default=(), description="Only what leaves one of these stages; empty: all."
     )
@@ -51,9 +55,10 @@ class FilterBody(BaseModel):
     retracted: bool = Field(default=True, description="Corrections, too: see how to subscribe.")
     historical: bool = Field(default=False, description="What follows from imported history, too.")
 
-    def of(self) -> outgoing.Filter:
-        """Give it as the core knows it."""
-        return outgoing.Filter(**self.model_dump())
+    def of(self, main: str) -> outgoing.Filter:
+        """Give it as the core knows it; stages are those of the main lifecycle if none is named."""
+        lifecycle = main if self.sources or self.targets else None
+        return outgoing.Filter(**self.model_dump() | {"lifecycle": self.lifecycle or lifecycle})
 
 
 class NewWebhook(BaseModel):
@@ -175,7 +180,8 @@ async def post_webhook(who: Owner, behind: Behind, body: NewWebhook) -> WebhookV
     """
     behind.outgoing.poster.check(body.url)
     secret = _new_secret()
-    wanted = Change(body.name, body.url, body.filter.of())
+    main = behind.lifecycle(who.workspace).key
+    wanted = Change(body.name, body.url, body.filter.of(main))
     async with behind.database.transaction() as tx:
         made = await behind.outgoing.webhooks.add(tx, who.workspace, wanted, secret)
     return _view(made, secret)
@@ -208,7 +214,7 @@ async def patch_webhook(
     wanted = Change(
         body.name,
         body.url,
-        None if body.filter is None else body.filter.of(),
+        None if body.filter is None else body.filter.of(behind.lifecycle(who.workspace).key),
         UNSET if body.enabled is None else None if body.enabled else BY_HAND,
     )
     async with behind.database.transaction() as tx:

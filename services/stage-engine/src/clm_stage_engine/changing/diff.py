@@ -34,9 +34,9 @@ from clm_stage_engine.core.eras import table as table_of
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.governing import Board
 from clm_stage_engine.queries import people
-from clm_stage_engine.running import choose, published
+from clm_stage_engine.running import chosen, known, published
 from clm_stage_engine.settings import Settings
-from clm_stage_engine.store import SCHEMA, eras, versions
+from clm_stage_engine.store import SCHEMA, eras, runs, versions
 
 
 class Order(Struct, frozen=True):
@@ -80,7 +80,7 @@ async def diff(settings: Settings, order: Order) -> Answer:
     lifecycle = files.read(order.file, folders)
     async with Database.of(settings, SCHEMA, size=2, seconds=people.SECONDS) as database:
         await check(database, package="clm_stage_engine")
-        against = await _against(database, settings, order, folders)
+        against = await _against(database, settings, order, folders, lifecycle.key)
         question = Question(
             lifecycle.digest,
             against.name,
@@ -104,20 +104,31 @@ async def diff(settings: Settings, order: Order) -> Answer:
 
 
 async def _against(
-    database: Database, settings: Settings, order: Order, folders: Sequence[Path]
+    database: Database, settings: Settings, order: Order, folders: Sequence[Path], tried: str
 ) -> Course:
-    """Give what is held against: what decides now, a version, a lifecycle by its key, or a file."""
+    """Give what is held against: what decides now, a version, a lifecycle by its key, or a file.
+
+    What decides now is the lifecycle of the same key as what is tried, where one runs, else the
+    main one.
+    """
     named, workspace = order.against, order.workspace
     if named is not None and not named.isdecimal():
         return Course.of(files.read_or_choose(named, folders))
-    running = choose(folders, settings.lifecycle)
+    every = known(folders)
+    async with database.connection() as db:
+        acts = [it for it in await runs.newest(db) if it.key == tried and it.action == "start"]
+        published_there = await eras.deciding(db, tried, workspace) if acts else []
+    main = chosen(every, settings.main_lifecycle)
+    beside = bool(acts) and (tried in every or bool(published_there))
+    key = tried if beside else main.lifecycle.key
+    running = every.get(key, main)
     channels = load_channels(*own_channels(folders))
     board = Board(running, compile_=lambda text, number: published(text, number, channels))
     async with database.connection() as db:
         if named is not None and workspace is not None:
-            version = await versions.get(db, workspace, running.lifecycle.key, int(named))
+            version = await versions.get(db, workspace, key, int(named))
             return Course.of(board.compile(version.yaml))
-        deciding = await eras.deciding(db, running.lifecycle.key)
+        deciding = await eras.deciding(db, key)
     whole = {it.workspace: it for it in deciding if it.share is None}
     if named is not None or (workspace is None and whole):
         message = "workspaces have versions of their own; name one with --workspace"

@@ -88,7 +88,7 @@ class _Merge(Struct, frozen=True):
 
 
 async def export(
-    database: Database, workspace: str, profile: UUID, now: datetime, main: str
+    database: Database, workspace: str, profile: UUID, now: datetime, main: str | None = None
 ) -> AsyncGenerator[bytes]:
     """Write everything that is kept of a person.
 
@@ -97,11 +97,12 @@ async def export(
         workspace: whose person.
         profile: the profile.
         now: what is recorded later is left out.
-        main: the key of the main lifecycle.
+        main: the key of the main lifecycle; None: where they stand in each is left out.
     """
     async with database.connection() as db:
         present = await profiles.get(db, workspace, profile)
-        await profiles.with_lifecycles(db, main, [] if present is None else [present])
+        if present is not None and main is not None:
+            await profiles.with_lifecycles(db, main, [present])
         mine = await sights.members(db, workspace, profile, now)
         ids = [row["id"] for row in mine]
         merges = await db.fetch(_MERGES, ids, now)

@@ -69,16 +69,22 @@ async def configure(tx: Connection, keys: Collection[str]) -> None:
     """Start what the settings name and does not run everywhere yet, stop what they do no longer."""
     await tx.execute(_LOCK)
     runs = {it.key for it in await newest(tx) if it.workspace is None and it.action == "start"}
-    acts: list[tuple[Action, str]] = [("start", it) for it in keys if it not in runs]
-    acts += [("stop", it) for it in sorted(runs) if it not in keys]
-    for action, key in acts:
-        await tx.execute(_ADD, None, key, action, INSTALLATION, "by the settings")
+    for key in keys:
+        if key not in runs:
+            await tx.execute(_ADD, None, key, "start", INSTALLATION, "by the settings")
+    for key in sorted(runs.difference(keys)):
+        await tx.execute(_ADD, None, key, "stop", INSTALLATION, "by the settings")
+
+
+async def last(db: Connection, workspace: str, key: str) -> Run | None:
+    """Give the act that says whether a lifecycle runs in a workspace; None where none does."""
+    of = {it.workspace: it for it in await newest(db) if it.key == key}
+    return of.get(workspace) or of.get(None)
 
 
 async def running(db: Connection, workspace: str, key: str) -> Run | None:
     """Give the act by which a lifecycle runs in a workspace; None where it does not."""
-    of = {it.workspace: it for it in await newest(db) if it.key == key}
-    found = of.get(workspace) or of.get(None)
+    found = await last(db, workspace, key)
     return found if found is not None and found.action == "start" else None
 
 

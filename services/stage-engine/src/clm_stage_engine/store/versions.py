@@ -134,7 +134,9 @@ async def lock(tx: Connection, workspace: str, key: str) -> None:
     await tx.execute(_LOCK, workspace, key)
 
 
-async def add(tx: Connection, workspace: str, key: str, written: Written, seed: Written) -> Version:
+async def add(
+    tx: Connection, workspace: str, key: str, written: Written, seed: Written | None
+) -> Version:
     """Keep a draft; the first one comes after version 1, which is what runs already.
 
     Args:
@@ -142,11 +144,11 @@ async def add(tx: Connection, workspace: str, key: str, written: Written, seed: 
         workspace: whose.
         key: the lifecycle's.
         written: the draft.
-        seed: what runs where nothing was published.
+        seed: what runs where nothing was published; None where nothing does.
     """
     await lock(tx, workspace, key)
     number = await tx.fetchval(_NEXT, workspace, key)
-    if number == 1:
+    if number == 1 and seed is not None:
         await _insert(tx, workspace, key, 1, seed, "published")
         await _act(tx, workspace, key, (KeptEra(1),), "publish", None, seed)
         number = 2
@@ -179,7 +181,8 @@ async def publish(tx: Connection, version: Version, terms: Terms, author: str, n
     """Let a version decide: about everybody, or as a canary about a share of the people.
 
     Raises:
-        Rejected: 409; it decides about everybody already, or too many versions decide in turn.
+        Rejected: 409; it decides about everybody already, too many versions decide in turn, or
+            nothing decided before: then there is nobody in flight, and no canary.
     """
     workspace, key, number, share = version.workspace, version.key, version.number, terms.share
     await lock(tx, workspace, key)
@@ -198,6 +201,11 @@ async def publish(tx: Connection, version: Version, terms: Terms, author: str, n
 
 def _check(before: Eras, number: int, terms: Terms, *, ends_canary: bool) -> None:
     """Refuse what would change nothing, and what would never end."""
+    if not before:
+        if terms.policy != "re-derive" or terms.share is not None:
+            message = "nothing decides yet: publish it to everybody, by the policy re-derive"
+            raise Rejected(409, "lifecycle.first", message)
+        return
     newest, count = before[-1], len(before)
     alone = newest.policy in {"re-derive", "map"}
     changes = not alone or (terms.policy == "re-derive" and count > 1)
@@ -241,8 +249,9 @@ async def roll_back(tx: Connection, workspace: str, key: str, author: str, note:
 
 
 async def _eras(tx: Connection, workspace: str, key: str) -> Eras:
-    """Give what decides about everybody who is in no canary."""
-    return eras.read(await tx.fetchval(_ERAS, workspace, key))
+    """Give what decides about everybody who is in no canary; nothing before a publication."""
+    found = await tx.fetchval(_ERAS, workspace, key)
+    return () if found is None else eras.read(found)
 
 
 async def _insert(

@@ -30,6 +30,10 @@ Disabled = Literal["by_hand", "gone"]
 MOST: Final = 50
 """Webhooks of one workspace."""
 
+_KEEP_TO: Final = """
+    UPDATE webhook SET filter = (filter::jsonb || jsonb_build_object('lifecycle', $1::text))::text
+    WHERE filter::jsonb ?| ARRAY['sources', 'targets'] AND NOT filter::jsonb ? 'lifecycle'
+"""
 _COLUMNS: Final = "number, id, workspace, name, url, filter, previous_until, disabled, created_at"
 
 _ADD: Final = f"""
@@ -210,6 +214,14 @@ async def remove(tx: Connection, workspace: str, webhook: UUID) -> None:
     await tx.execute(_LOCK, webhook)
     if await tx.fetchrow(_REMOVE, workspace, webhook) is None:
         raise _unknown(webhook)
+
+
+async def keep_to(tx: Connection, main: str) -> None:
+    """Let webhooks that name stages and no lifecycle, as older ones do, take those of the main one.
+
+    Another lifecycle may have stages of the same names.
+    """
+    await tx.execute(_KEEP_TO, main)
 
 
 def _written(filter_: Filter) -> str:
