@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from uuid import uuid5
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clm_common.catalog import read
 from clm_common.contracts.stage_change import StageChange
 from clm_common.errors import DefinitionError
-from clm_common.instant import DAY, HOUR
+from clm_common.instant import DAY, HOUR, to_rfc3339
 from clm_engagement.core.facts import learn_all
 from clm_engagement.core.journey import (
     FAILED,
@@ -53,6 +58,34 @@ def test_entering_from_nowhere_counts_where_null_is_named() -> None:
 )
 def test_other_entries_plan_nothing(change: StageChange) -> None:
     assert planned(change) == []
+
+
+@given(order=st.permutations(range(4)), retracted=st.booleans())
+def test_a_lifecycle_beside_the_journeys_own_changes_nothing(
+    *, order: list[int], retracted: bool
+) -> None:
+    own = entered(ANN)
+    beside = [
+        replace(own, id=uuid5(own.id, f"{at}"), lifecycle="beside", at=to_rfc3339(at), source=None)
+        for at in (NOW - 3 * HOUR, NOW - HOUR, NOW)
+    ]
+    if retracted:
+        beside = [replace(it, retracted=True, version=it.version + 1) for it in beside]
+    changes = [own, *beside]
+
+    assert planned(*(changes[it] for it in order)) == planned(own)
+    assert planned(*beside) == []
+
+
+def test_a_journey_of_a_lifecycle_beside_the_main_one_goes_by_it_alone() -> None:
+    journey = WELCOME.model_copy(update={"lifecycle": "beside"})
+    own = entered(ANN)
+    beside = replace(own, id=uuid5(own.id, "beside"), lifecycle="beside")
+    entries = list(learn_all([own, beside]).entries.values())
+
+    (message,) = plan([journey], entries, {}, live_since=NOW - WINDOW)
+
+    assert message.cause == beside.id
 
 
 def test_nobody_is_written_to_because_of_imported_history_however_recent() -> None:

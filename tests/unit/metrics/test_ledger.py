@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from uuid import uuid5
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clm_common.contracts.stage_change import StageChange
 from clm_common.instant import DAY, from_rfc3339
@@ -191,6 +193,18 @@ def test_workspaces_and_lifecycles_are_counted_apart() -> None:
         Cell("other", "reach", PRESENT, "reach", day),
         Cell("acme", "awareness-5", PRESENT, "awareness", day),
     }
+
+
+@given(rivers(), rivers(), st.lists(st.integers(0, 60), max_size=4), st.data())
+def test_lifecycles_of_the_same_people_and_stages_do_not_touch_one_anothers_figures(
+    main: list[StageChange], beside: list[StageChange], cuts: list[int], data: st.DataObject
+) -> None:
+    other = [replace(each, lifecycle="beside", id=uuid5(each.id, "beside")) for each in beside]
+    together = data.draw(st.permutations([*main, *other]))
+
+    books = booked(*batches(together, cuts))
+
+    assert books.standing() == booked(main).standing() | booked(other).standing()
 
 
 def test_an_entry_a_second_before_local_midnight_counts_for_that_day() -> None:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from msgspec import UNSET
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from clm_common.instant import SECOND
@@ -57,8 +58,10 @@ class FilterBody(BaseModel):
 
     def of(self, main: str) -> outgoing.Filter:
         """Give it as the core knows it; stages are those of the main lifecycle if none is named."""
-        lifecycle = main if self.sources or self.targets else None
-        return outgoing.Filter(**self.model_dump() | {"lifecycle": self.lifecycle or lifecycle})
+        found = outgoing.Filter(**self.model_dump())
+        if found.lifecycle is None and (found.sources or found.targets):
+            return replace(found, lifecycle=main)
+        return found
 
 
 class NewWebhook(BaseModel):
