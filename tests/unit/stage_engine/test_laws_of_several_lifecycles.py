@@ -8,6 +8,7 @@ by it gives, and of one that was stopped nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,8 +22,11 @@ from clm_stage_engine.core.crossing import follow
 from clm_stage_engine.core.eras import ALWAYS, Course
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import order, pack
+from clm_stage_engine.core.letting_go import let_go_by_all
 from clm_stage_engine.core.lifecycle import Draft, Lifecycle, build
-from clm_stage_engine.folding import advance_all, expire, in_order, news, plain, refold
+from clm_stage_engine.core.snapshot import Snapshot, unpack
+from clm_stage_engine.core.snapshot import pack as pack_snapshot
+from clm_stage_engine.folding import Past, advance_all, expire, in_order, news, plain, refold
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Standing
 from tests.support.lifecycles import END, drafts, half_days, people
@@ -128,3 +132,33 @@ def test_each_lifecycle_gives_what_it_alone_would_give(
         )
     for stopped in {"a", "b"} - {it.key for it in last}:
         assert person.told(stopped) == []
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(drafts(), drafts(), people(fewest=3), half_days())
+def test_whoever_is_folded_away_goes_on_in_every_lifecycle_as_if_all_were_there(
+    first: tuple[Draft, Lifecycle], second: tuple[Draft, Lifecycle], touches: list[Touch], cut: int
+) -> None:
+    main, other = Course.of(keyed(first, "main")), Course.of(keyed(second, "a"))
+    others: Others = (Beside("a", ALWAYS, other),)
+    person = Follower()
+    person.take(main, others, touches)
+    person.wait(main, others, day(END))
+    older = [it for it in person.history if it.time < cut]
+    no_snapshots: dict[UUID, Snapshot] = {}
+    made = let_go_by_all(main, others, OWN, (no_snapshots, older, frozenset()), cut)
+    kept = {} if made is None else {OWN: unpack(pack_snapshot(made))}
+    newer = [it for it in person.history if it.time >= cut]
+
+    journal = Journal(0, 1, shipped())
+    past = Past(newer, person.standing(), snapshots=kept)
+    again = refold(main, person.entry, past, (), journal, others=others)
+
+    assert (made is None) == (not older)
+    assert journal.count == 0
+    assert (again.state, again.further) == (person.entry.state, person.entry.further)
+    assert again.touchpoints == len(touches)

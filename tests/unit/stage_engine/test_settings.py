@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clm_common.errors import SettingsError
+from clm_common.errors import DefinitionError, SettingsError
 from clm_common.settings import load
 from clm_stage_engine.app import build
 from clm_stage_engine.settings import Settings
@@ -52,3 +52,22 @@ def test_production_refuses_webhooks_without_tls(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(SettingsError, match="CLM_WEBHOOKS_HTTP"):
         load(Settings)
+
+
+def test_of_several_lifecycles_the_first_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLM_LIFECYCLE", "saas, reach,ecommerce,saas")
+
+    settings = load(Settings)
+
+    assert settings.main_lifecycle == "saas"
+    assert settings.further_lifecycles == ["reach", "ecommerce"]
+
+
+async def test_a_lifecycle_that_there_is_not_refuses_to_start_beside_the_main_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLM_LIFECYCLE", "reach,saass")
+
+    with pytest.raises(DefinitionError, match="CLM_LIFECYCLE=saass"):
+        async with build(load(Settings)):
+            pass
