@@ -15,6 +15,8 @@ from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.touchpoint import MARKS_HEADER
 from clm_common.instant import SECOND, from_rfc3339
 from clm_ingest.core.credentials import digest_of
+from clm_ingest.core.judging import Plan
+from clm_ingest.core.plan import TrackingPlan
 from clm_ingest.core.policy import Policy
 from clm_ingest.core.proxies import Proxies, networks_of
 from clm_ingest.core.rules import rules_of
@@ -37,6 +39,7 @@ class Shop:
         self.broker = MemoryBroker()
         self.clock = ManualClock(NOW)
         self.policy = Policy()
+        self.plan: Plan | None = None
         self.keyring = Keyring(self._read, self.clock)
         producer = MemoryProducer(self.broker)
         gate = Gate(Proxies(networks_of("10.0.0.0/8")))
@@ -52,6 +55,8 @@ class Shop:
 
     async def _read(self) -> Sequence[Keys]:
         rules = rules_of(self.policy)
+        if rules is not None and self.plan is not None:
+            rules = msgspec.structs.replace(rules, plan=self.plan)
         return [Keys("s-1", "acme", digest_of("wk_shop"), None, None, disabled=False, rules=rules)]
 
     async def post(
@@ -217,3 +222,50 @@ async def test_what_comes_from_the_companys_own_networks_is_marked_and_taken(sho
         None,
     ]
     assert shop.policy.internal_networks == ("198.51.100.0/24", "2001:db8::/32", "192.0.2.7/32")
+
+
+async def test_the_companys_own_people_are_marked_in_every_form_and_taken(shop: Shop) -> None:
+    await shop.follow(
+        internal_email_domains=["example.com"], internal_users=["4711", "test-account"]
+    )
+    own = {"email": "ada@example.com"}
+    crawler = {"userId": "test-account", "context": {"userAgent": "Googlebot/2.1"}}
+    batch: dict[str, dict[str, object]] = {
+        **{f"other-{n}": {"userId": f"u-{n}"} for n in range(4)},
+        "by id": {"userId": 4711},
+        "by address": {"context": {"traits": own}},
+    }
+
+    def named(events: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+        return {"batch": [{**EVENT, "messageId": name, **more} for name, more in events.items()]}
+
+    await shop.post(named(batch), "/v1/batch")
+    await shop.post({"userId": "u", "traits": own, "messageId": "identify"}, "/v1/identify")
+    await shop.post(named({"crawler": crawler, "past": {}}), "/v1/import")
+    await shop.post({"anonymousId": "test-account", "messageId": "page"}, "/v1/page")
+    await shop.post({**EVENT, "messageId": "single"})
+
+    headers = [dict(it.headers) for it in shop.broker.records("clm.touchpoints")]
+    assert {it["ce_id"].decode(): it.get(MARKS_HEADER) for it in headers} == {
+        **{f"other-{n}": None for n in range(4)},
+        "by id": b"internal",
+        "by address": b"internal",
+        "identify": b"internal",
+        "crawler": b"bot,internal,historical",
+        "past": b"historical",
+        "page": b"internal",
+        "single": None,
+    }
+
+
+async def test_an_insider_is_known_before_a_plan_takes_the_address_out(shop: Shop) -> None:
+    schema = {"properties": {"tier": {"type": "string"}}}
+    plan = {"mode": "drop", "events": [{"type": "identify", "schema": schema}]}
+    shop.plan = Plan(TrackingPlan.model_validate(plan))
+    await shop.follow(internal_email_domains=["example.com"])
+
+    await shop.post({"userId": "u-1", "traits": {"email": "a@example.com"}}, "/v1/identify")
+
+    (record,) = shop.broker.records("clm.touchpoints")
+    assert dict(record.headers)[MARKS_HEADER] == b"internal"
+    assert shop.landed()[0]["traits"] == {}

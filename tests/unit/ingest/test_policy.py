@@ -114,6 +114,12 @@ def test_a_request_without_an_origin_passes_and_a_foreign_one_is_named() -> None
         {"internal_networks": ["10.0.0.0/33"]},
         {"internal_networks": ["10.0.0.0/8,192.0.2.7"]},
         {"internal_networks": ["10.0.0.0/8"] * 201},
+        {"internal_email_domains": ["ada@example.com"]},
+        {"internal_email_domains": ["example"]},
+        {"internal_email_domains": ["*"]},
+        {"internal_email_domains": ["bücher.example"]},
+        {"internal_users": [""]},
+        {"internal_users": ["u" * 257]},
     ],
 )
 def test_a_policy_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:

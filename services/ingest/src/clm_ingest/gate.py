@@ -75,9 +75,11 @@ class Gate:
         )
 
     def marked(self, origin: Origin, rules: Rules, request: Request) -> Origin:
-        """Give the origin with what the sender's address says of it."""
+        """Give the origin with what the sender's address says of it, and who is an insider."""
         if rules.internal and rules.is_internal(self._sender(request)):
             return msgspec.structs.replace(origin, internal=True)
+        if rules.insiders is not None:
+            return msgspec.structs.replace(origin, insiders=rules.insiders)
         return origin
 
     def inspector(self, rules: Rules, origin: Origin, request: Request | None) -> Inspect | None:

@@ -5,6 +5,7 @@ from itertools import accumulate
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from clm_common import telemetry
@@ -177,6 +178,7 @@ class Replayer:
         rules = self._keyring.rules_of(order.source)
         if rules is None:
             return readmit(order, self._limits, None, mapping)
+        order = msgspec.structs.replace(order, insiders=rules.insiders)
         origin = Origin(order.workspace, order.source, 0)
         inspect = self._gate.inspector(rules, origin, None)
         return readmit(order, rules.limits(self._limits), inspect, mapping)

@@ -30,6 +30,7 @@ from clm_common.contracts.touchpoint import (
 from clm_ingest.core.crawlers import is_bot
 from clm_ingest.core.glimpse import Fault, Glimpse, examine
 from clm_ingest.core.heads import OWN, in_common
+from clm_ingest.core.insiders import Insiders
 from clm_ingest.core.parcel import Limits, Parcel
 from clm_ingest.core.regular import regular
 from clm_ingest.core.timing import latest_of, normalise, read, text_of
@@ -51,6 +52,7 @@ class Origin(Struct, frozen=True):
         received: µs.
         browser: the user agent of the browser that sent it, if it was one.
         internal: it came from the company's own network.
+        insiders: the company's own people, whose events are marked likewise.
     """
 
     workspace: str
@@ -58,6 +60,7 @@ class Origin(Struct, frozen=True):
     received: int
     browser: str | None = None
     internal: bool = False
+    insiders: Insiders | None = None
 
 
 class Subject(Struct, frozen=True):
@@ -155,6 +158,7 @@ class _Desk:
         self._inspect = inspect
         self._prefix = f"{origin.workspace}:".encode()
         self._browser = origin.browser
+        self._insiders = None if origin.internal else origin.insiders
         self._marks = [mark.encode() for mark in marks_of_request(parcel, origin)]
         self._received = text_of(origin.received)
         self._in_common = in_common(origin.workspace, origin.source)
@@ -173,7 +177,7 @@ class _Desk:
 
     def _put_at_once(self, values: list[bytes], glimpses: Sequence[Glimpse]) -> bool:
         """Judge a batch with nothing odd about it; False, and nothing is done, if there is."""
-        if self._kind is not None or self._inspect is not None or self._marks:
+        if self._kind is not None or self._inspect is not None or self._marks or self._insiders:
             return False
         most = self._limits.event_bytes
         found = regular(values, glimpses, most=most, latest=self._latest, browser=self._browser)
@@ -218,13 +222,15 @@ class _Desk:
         if rewrite or not message_id or kind != seen.type or seen.write_key is not None:
             message_id = message_id or self._new_id()
             raw = _rewrite(raw, message_id, kind)
+        marks = self._marks
+        if self._insiders is not None and self._insiders.include(customer, raw):
+            marks = [INTERNAL.encode(), *marks]
         if self._inspect is not None:
             found = self._inspect(raw, Subject(kind, seen.event, message_id))
             if isinstance(found, Fault):
                 return found
             raw = found
         time = normalise(seen.timestamp, self._latest) or self._other_time(seen)
-        marks = self._marks
         if is_bot((seen.context and seen.context.user_agent) or self._browser):
             marks = [BOT.encode(), *marks]
         self._receipts.append(self._received)

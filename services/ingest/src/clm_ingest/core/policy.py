@@ -20,6 +20,11 @@ _MOST_ORIGINS: Final = 200
 _LONGEST_ORIGIN: Final = 270
 _MOST_NETWORKS: Final = 200
 _LONGEST_NETWORK: Final = 64
+_DOMAIN: Final = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+_MOST_DOMAINS: Final = 200
+_LONGEST_DOMAIN: Final = 255
+_MOST_USERS: Final = 1_000
+_LONGEST_USER: Final = 256
 
 
 def _origin(text: str) -> str:
@@ -47,7 +52,21 @@ def _network(text: str) -> str:
         ) from None
 
 
+def _domain(text: str) -> str:
+    """Normalise a domain of addresses, or say what one looks like."""
+    wanted = text.strip().lower().removeprefix("@")
+    if not _DOMAIN.fullmatch(wanted):
+        raise ValueError(
+            "must be what stands behind the @ of addresses, such as example.com, or "
+            "*.example.com for every domain below it; a name in another script is written in "
+            "punycode"
+        )
+    return wanted
+
+
 Network = Annotated[str, Field(max_length=_LONGEST_NETWORK), AfterValidator(_network)]
+EmailDomain = Annotated[str, Field(max_length=_LONGEST_DOMAIN), AfterValidator(_domain)]
+UserId = Annotated[str, Field(min_length=1, max_length=_LONGEST_USER)]
 AllowedOrigin = Annotated[str, Field(max_length=_LONGEST_ORIGIN), AfterValidator(_origin)]
 
 
@@ -104,6 +123,19 @@ class Policy(_Document):
         description="The company's own networks (CIDR, IPv4 or IPv6). Touchpoints sent from one of "
         "them are marked `internal`; they are taken like all others. The sender's address is that "
         "of the connection, or what a proxy that ingest was told of says.",
+    )
+    internal_email_domains: tuple[EmailDomain, ...] = Field(
+        default=(),
+        max_length=_MOST_DOMAINS,
+        description="The domains of the company's own addresses: `example.com` exactly, "
+        "`*.example.com` for every domain below it. Touchpoints with such an address (`email` in "
+        "traits, `context.traits` or properties, or the user's id itself) are marked `internal`.",
+    )
+    internal_users: tuple[UserId, ...] = Field(
+        default=(),
+        max_length=_MOST_USERS,
+        description="The ids of the company's own people and of its test accounts: touchpoints of "
+        "this `userId`, or of this `anonymousId` where there is no other, are marked `internal`.",
     )
     honour_gpc: bool = Field(
         default=False,

@@ -26,6 +26,7 @@ from clm_ingest.core import hooks
 from clm_ingest.core.admission import Inspect, Origin, admit
 from clm_ingest.core.glimpse import UNREADABLE, Fault
 from clm_ingest.core.hooks import Hook
+from clm_ingest.core.insiders import Insiders
 from clm_ingest.core.letters import TOO_LARGE
 from clm_ingest.core.parcel import Limits, Parcel
 
@@ -43,6 +44,7 @@ class Order(Struct, frozen=True):
         workspace: whose touchpoint it becomes.
         source: from which source.
         body: the event as it was mended, in the form in which it was sent; None sends the original.
+        insiders: the company's own people, as the source's policy has them now.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Order(Struct, frozen=True):
     workspace: str
     source: str
     body: bytes | None = None
+    insiders: Insiders | None = None
 
 
 def readmit(
@@ -71,8 +74,7 @@ def readmit(
         return _reread(order, letter.hook, mapping, limits, inspect)
     message_id = letter.message_id or (letter.headers or {}).get("ce_id")
     raw = letter.original if order.body is None else _named(order.body, message_id or order.id)
-    marks = letter.marks or marks_of((letter.headers or {}).get(MARKS_HEADER, "").encode())
-    origin = Origin(order.workspace, order.source, _received(letter), internal=INTERNAL in marks)
+    marks, origin = _marks(letter), _origin(order)
     parcel = Parcel(_KINDS.get(letter.kind), [raw], None, historical=HISTORICAL in marks)
     verdicts = admit(parcel, origin, limits, lambda: message_id or order.id, inspect)
     return verdicts.refused[0].fault if verdicts.refused else verdicts.admitted
@@ -90,9 +92,22 @@ def _reread(
         return parcel.hopeless[0].fault
     if not parcel.events:
         return Fault("hook.ignored", "the mapping has no touchpoint for it", None)
-    origin = Origin(order.workspace, order.source, _received(order.letter))
-    verdicts = admit(parcel, origin, limits, lambda: order.id, inspect)
+    verdicts = admit(parcel, _origin(order), limits, lambda: order.id, inspect)
     return verdicts.refused[0].fault if verdicts.refused else verdicts.admitted
+
+
+def _origin(order: Order) -> Origin:
+    """Say where the event came from, and when."""
+    internal = INTERNAL in _marks(order.letter)
+    received = _received(order.letter)
+    return Origin(
+        order.workspace, order.source, received, internal=internal, insiders=order.insiders
+    )
+
+
+def _marks(letter: DeadLetter) -> Sequence[str]:
+    """Give the marks of a letter: a record's stand in its headers."""
+    return letter.marks or marks_of((letter.headers or {}).get(MARKS_HEADER, "").encode())
 
 
 def _named(body: bytes, message_id: str) -> bytes:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from clm_common.errors import Rejected
 from clm_ingest.core.amending import Amendment
+from clm_ingest.core.insiders import Insiders
 from clm_ingest.core.judging import Plan
 from clm_ingest.core.parcel import Limits
 from clm_ingest.core.policy import DEFAULT, IpHandling, Policy, RateLimit
@@ -63,6 +64,7 @@ class Rules(Struct, frozen=True):
         signals: the headers that decline an event when they are `1`, with the verdict's code.
         plan: the tracking plan its events are held against.
         internal: the company's own networks.
+        insiders: the company's own people.
     """
 
     origins: Origins | None = None
@@ -74,6 +76,7 @@ class Rules(Struct, frozen=True):
     signals: tuple[tuple[bytes, str], ...] = ()
     plan: Plan | None = None
     internal: tuple[Network, ...] = ()
+    insiders: Insiders | None = None
 
     def limits(self, own: Limits) -> Limits:
         """Give the limits of a request: never above the service's own."""
@@ -145,6 +148,7 @@ def rules_of(policy: Policy) -> Rules | None:
         body_bytes=policy.limits.body_bytes,
         ip=policy.ip,
         internal=tuple(networks_of(",".join(policy.internal_networks))),
+        insiders=Insiders.of(policy.internal_users, policy.internal_email_domains),
         signals=tuple((name, code) for name, code, honoured in signals if honoured),
     )
 
