@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clm_common.bus.kafka import KafkaSettings
-from clm_common.bus.kafka.admin import compare, settings_from
+from clm_common.bus.kafka.admin import compare
+from clm_common.bus.kafka.settings import settings_from
 from clm_common.contracts import topics
 from clm_common.contracts.topics import Topic, partition_of
 from clm_common.errors import SettingsError
@@ -86,6 +87,13 @@ def test_the_settings_of_a_deploy_job_come_from_the_environment() -> None:
         "sasl_plain_password": "swordfish",
     }
     assert "swordfish" not in repr(settings)
+
+
+def test_the_usual_mechanism_need_not_be_named() -> None:
+    login = {"CLM_KAFKA_SASL_USERNAME": "clm", "CLM_KAFKA_SASL_PASSWORD": "swordfish"}
+    broker = {"CLM_KAFKA_BOOTSTRAP": "k:1", "CLM_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
+
+    assert settings_from(broker | login).sasl_mechanism == "SCRAM-SHA-512"
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,11 @@ import asyncpg
 import psutil
 from msgspec import Struct
 
-from clm_common.bus.kafka import KafkaSettings
 from clm_common.bus.kafka.admin import check_topics
 from clm_common.errors import ClmError
 from clm_common.store import migrations
 from clm_common.store.database import Database
-from clm_local import jars, java, kafka, postgres, state, status, system, tokens
+from clm_local import broker, jars, java, kafka, postgres, state, status, system, tokens
 from clm_local.errors import LocalError
 from clm_local.findings import Finding, bad, good, note
 from clm_local.paths import Paths
@@ -217,7 +216,7 @@ async def _servers(patient: Patient) -> Findings:
 async def _topics(patient: Patient) -> Findings:
     if patient.run is not None:
         try:
-            await check_topics(KafkaSettings(bootstrap=patient.run.kafka))
+            await check_topics(broker.settings_at(patient.run.kafka))
             yield good("The topics are as they must be")
         except ClmError as error:
             yield bad(str(error), "`clm down`, then `clm up` creates and corrects topics.")

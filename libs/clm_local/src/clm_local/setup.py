@@ -11,10 +11,9 @@ import msgspec
 import structlog
 
 from clm_common.bus.kafka.admin import create_topics
-from clm_common.bus.kafka.settings import KafkaSettings
 from clm_common.errors import Unavailable
 from clm_common.runtime.retry import Backoff
-from clm_local import postgres, tokens
+from clm_local import broker, postgres, tokens
 from clm_local.paths import Paths
 from clm_local.sources import Sources
 from clm_local.state import Workspace, load_workspace, save_workspace
@@ -59,7 +58,7 @@ async def _make_topics(system: System, supervisor: Supervisor) -> None:
     backoff = Backoff("topics")
     while True:
         try:
-            return await create_topics(KafkaSettings(bootstrap=system.kafka))
+            return await create_topics(broker.settings_at(system.kafka))
         except Unavailable as error:
             await backoff.wait(error)
 

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from clm_common.bus.kafka import KafkaSettings, PartitionReader
-from clm_local import documents, paths, seen, sources, state
+from clm_common.bus.kafka import PartitionReader
+from clm_local import broker, documents, seen, sources
 from clm_local.cli import connecting, screen
 from clm_local.errors import LocalError
 from clm_local.inference import Inference
@@ -83,9 +83,7 @@ def infer(
 ) -> None:
     """Propose a plan from what was seen; it is printed, to be reviewed, and set nowhere."""
     _, workspace = connecting.running()
-    run = state.load_run(paths.find())
-    if run is None:
-        raise LocalError("not-running", "Nothing runs. Start it with `clm up`.")
+    _, run = connecting.servers()
     wanted = seen.Range(workspace.key, _id_of(source), last, _time(since), _time(until))
     learnt = asyncio.run(_learn(run.kafka, wanted))
     if not learnt.events:
@@ -109,7 +107,7 @@ async def _learn(bootstrap: str, wanted: seen.Range) -> Inference:
         def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        async with PartitionReader(KafkaSettings(bootstrap=bootstrap)) as reader:
+        async with PartitionReader(broker.settings_at(bootstrap)) as reader:
             async for record in seen.records(reader, wanted, report):
                 event = msgspec.json.decode(record.value or b"null")
                 if isinstance(event, dict):

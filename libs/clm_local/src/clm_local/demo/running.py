@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from clm_common.bus.kafka import KafkaSettings, PartitionReader
+from clm_common.bus.kafka import PartitionReader
 from clm_common.clock import SystemClock
-from clm_local import state, system
+from clm_local import broker, state, system
 from clm_local.demo import clickstream, dataset, merging, reporting
 from clm_local.demo.dataset import Row
 from clm_local.demo.observing import Addresses, Observer
@@ -82,7 +82,7 @@ class Demo:
             LocalError: something is stuck.
         """
         started = time.monotonic()
-        reader = PartitionReader(KafkaSettings(bootstrap=self._bootstrap))
+        reader = PartitionReader(broker.settings_at(self._bootstrap))
         async with Observer(self._addresses()) as ask, reader:
             wait = Wait(ask, reader, self._truth)
             await merging.restore(ask, await wait.people())

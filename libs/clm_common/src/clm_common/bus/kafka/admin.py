@@ -22,7 +22,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from clm_common.bus.kafka.lifecycle import FOREIGN, translate
-from clm_common.bus.kafka.settings import KafkaSettings
+from clm_common.bus.kafka.settings import KafkaSettings, settings_from
 from clm_common.bus.size import BATCH_BYTES
 from clm_common.contracts import topics as contract
 from clm_common.contracts.topics import Topic
@@ -40,14 +40,6 @@ _BETWEEN_LOOKS: Final = 0.1
 _EXISTS: Final = 36
 _UNKNOWN: Final = 3
 _OVERRIDDEN: Final = 1  # DescribeConfigs: the value was set on the topic itself
-_VARIABLES: Final = {
-    "CLM_KAFKA_BOOTSTRAP": "bootstrap",
-    "CLM_KAFKA_SECURITY_PROTOCOL": "security_protocol",
-    "CLM_KAFKA_SASL_MECHANISM": "sasl_mechanism",
-    "CLM_KAFKA_SASL_USERNAME": "sasl_username",
-    "CLM_KAFKA_SASL_PASSWORD": "sasl_password",
-    "CLM_KAFKA_SSL_CAFILE": "ssl_cafile",
-}
 
 
 async def create_topics(settings: KafkaSettings, topics: Iterable[Topic] = contract.ALL) -> None:
@@ -254,22 +246,6 @@ def compare(topic: Topic, replicas: Sequence[int] | None, config: Config) -> lis
         most = config["max.message.bytes"]
         found.append(f"{topic.name}: max.message.bytes is {most}, needs at least {BATCH_BYTES}")
     return found
-
-
-def settings_from(environment: Mapping[str, str]) -> KafkaSettings:
-    """Read the settings of a deploy job out of the environment.
-
-    Raises:
-        SettingsError: CLM_KAFKA_BOOTSTRAP is missing, or a value is wrong.
-    """
-    given = {
-        field: environment[name] for name, field in _VARIABLES.items() if environment.get(name)
-    }
-    if "bootstrap" not in given:
-        message = "CLM_KAFKA_BOOTSTRAP is missing; for example CLM_KAFKA_BOOTSTRAP=127.0.0.1:19092"
-        raise SettingsError("kafka.bootstrap", message)
-    untyped: Any = given  # Any: KafkaSettings itself refuses what is not one of its words
-    return KafkaSettings(**untyped)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

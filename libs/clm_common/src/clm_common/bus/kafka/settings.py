@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -11,6 +12,16 @@ from clm_common.errors import SettingsError
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+_USUAL_MECHANISM: Final = "SCRAM-SHA-512"  # the services' default, too
+_VARIABLES: Final = {
+    "CLM_KAFKA_BOOTSTRAP": "bootstrap",
+    "CLM_KAFKA_SECURITY_PROTOCOL": "security_protocol",
+    "CLM_KAFKA_SASL_MECHANISM": "sasl_mechanism",
+    "CLM_KAFKA_SASL_USERNAME": "sasl_username",
+    "CLM_KAFKA_SASL_PASSWORD": "sasl_password",
+    "CLM_KAFKA_SSL_CAFILE": "ssl_cafile",
+}
 
 
 class KafkaSettings(Struct, frozen=True, kw_only=True):
@@ -89,3 +100,21 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
         except (OSError, ssl.SSLError) as error:
             message = f"the file of authorities {self.ssl_cafile} cannot be read: {error}"
             raise SettingsError("kafka.ssl_cafile", message) from error
+
+
+def settings_from(environment: Mapping[str, str]) -> KafkaSettings:
+    """Read the settings out of the environment, for programs that are no services.
+
+    Raises:
+        SettingsError: CLM_KAFKA_BOOTSTRAP is missing, or a value is wrong.
+    """
+    given = {
+        field: environment[name] for name, field in _VARIABLES.items() if environment.get(name)
+    }
+    if "bootstrap" not in given:
+        message = "CLM_KAFKA_BOOTSTRAP is missing; for example CLM_KAFKA_BOOTSTRAP=127.0.0.1:19092"
+        raise SettingsError("kafka.bootstrap", message)
+    if given.get("security_protocol", "").startswith("SASL"):
+        given.setdefault("sasl_mechanism", _USUAL_MECHANISM)
+    untyped: Any = given  # Any: KafkaSettings itself refuses what is not one of its words
+    return KafkaSettings(**untyped)
