@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from clm_local.child import Child
 from clm_local.ports import HOST, free_ports
 from tests.support.servers import KafkaNode
 
-PASSWORD = "swordfish"  # noqa: S105 - of a broker that ends with the test
+PASSWORD = "swordfish"
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 
@@ -67,7 +67,7 @@ def write_certificate(keystore: Path) -> str:
     """Write a key and the certificate of this machine, and give the latter."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     address = x509.IPAddress(ipaddress.ip_address(HOST))
     certificate = (
         x509.CertificateBuilder()
@@ -75,8 +75,8 @@ def write_certificate(keystore: Path) -> str:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([address]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

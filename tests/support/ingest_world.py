@@ -15,6 +15,7 @@ from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.errors import Unavailable
 from clm_common.instant import from_rfc3339
 from clm_ingest.core.credentials import digest_of
+from clm_ingest.core.hooks import Hook
 from clm_ingest.handlers import Bounds, Tracking
 from clm_ingest.keyring import Keyring
 from clm_ingest.receiver import Receiver
@@ -51,6 +52,7 @@ class IngestWorld:
         producer: Callable[[MemoryBroker], Producer] = MemoryProducer,
         rest: ASGIApp | None = None,
         prefix: str = "",
+        mappings: Mapping[str, Hook] | None = None,
     ) -> None:
         self.broker = MemoryBroker()
         self.clock = ManualClock(NOW)
@@ -67,7 +69,7 @@ class IngestWorld:
             self.clock,
             bounds or Bounds(read_seconds=0.2, window_bytes=0),
             public_url,
-            receiver=Receiver(self.keyring, shipped()),
+            receiver=Receiver(self.keyring, shipped() if mappings is None else mappings),
         )
         self.app = Shim(tracking, Table(ALL), rest or _nobody, prefix=prefix)
         transport = httpx.ASGITransport(self.app)

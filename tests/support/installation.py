@@ -32,12 +32,24 @@ class Installation:
         self.paths = Paths(data)
 
     def clm(
-        self, *arguments: str, env: Mapping[str, str] | None = None, code: int | None = 0
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        code: int | None = 0,
+        typed: str | None = None,
     ) -> str:
-        """Run a command and give what it prints; `code` is how it must end, None for any way."""
+        """Run a command and give what it prints.
+
+        Args:
+            arguments: the command.
+            env: variables beside those that it always has.
+            code: how it must end, None for any way.
+            typed: what it reads on standard input.
+        """
         done = subprocess.run(
             [CLM, *arguments],
             env={**self._environment(), **(env or {})},
+            input=typed,
             capture_output=True,
             text=True,
             check=False,
