@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
@@ -61,8 +61,8 @@ def own(
     shop: IngestProcess,
     kafka_bootstrap: str,
     tmp_path: Path,
-) -> Generator[Installation]:
-    yield terminal(tmp_path / "data", shop, started[1], kafka_bootstrap)
+) -> Installation:
+    return terminal(tmp_path / "data", shop, started[1], kafka_bootstrap)
 
 
 def shown(output: str, name: str) -> str:

@@ -7,12 +7,14 @@ from functools import partial
 from typing import Final
 
 import msgspec
+from starlette.types import ASGIApp
 
 from clm_common.bus.kafka import GroupProducer, PartitionReader
 from clm_common.bus.kafka.admin import check_topics
 from clm_common.clock import SystemClock
 from clm_common.contracts.topics import TOUCHPOINTS, TOUCHPOINTS_DLQ
 from clm_common.errors import SettingsError
+from clm_common.runtime.front import not_yet
 from clm_common.runtime.service import Service
 from clm_common.runtime.tokens import Verifier
 from clm_common.runtime.wiring import kafka_of
@@ -23,6 +25,7 @@ from clm_common.store.offsets import Leases
 from clm_common.store.vault import Vault
 from clm_ingest import routes_hooks, script
 from clm_ingest.api import make_app
+from clm_ingest.closed import Closed
 from clm_ingest.core.inbound import HookKeys
 from clm_ingest.core.proxies import Proxies
 from clm_ingest.cors import Cors
@@ -90,10 +93,8 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             sources, keyring, verifier, most=settings.most, letters=letters, replayer=replayer,
             plans=plans, hooks=hooks, rehearsal=Rehearsal(receiver, keyring, limits, clock),
         )  # fmt: skip
-        captures = POSTHOG if settings.ingest_posthog else ()
-        routes = (*DEFAULT, *captures, *script.routes(settings.ingest_script_path))
         yield Service(
-            app=Shim(tracking, Table(routes), Cors(admin), prefix=settings.ingest_prefix),
+            app=Shim(tracking, table_of(settings), Cors(admin), prefix=settings.ingest_prefix),
             pings={"postgres": database.ping, "kafka": producer.ping},
             prepare=prepare,
             tasks={
@@ -102,6 +103,17 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 "quarantine": _indexer(settings, database, indexed, producer).run,
             },
         )
+
+
+def early(settings: Settings) -> ASGIApp:
+    """Give what answers while ingest starts."""
+    return Shim(Closed(), table_of(settings), not_yet, prefix=settings.ingest_prefix)
+
+
+def table_of(settings: Settings) -> Table:
+    """Give the routes there are."""
+    captures = POSTHOG if settings.ingest_posthog else ()
+    return Table((*DEFAULT, *captures, *script.routes(settings.ingest_script_path)))
 
 
 def with_hooks(sources: Sequence[Keys], hooks: Sequence[HookKeys]) -> Sequence[Keys]:

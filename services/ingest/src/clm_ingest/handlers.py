@@ -123,7 +123,7 @@ class Tracking:
     async def _answer(self, found: Found, request: Request, receive: Receive) -> Answer:
         route = found.methods.get(request.method)
         if route is None:
-            return _otherwise(found, request)
+            return otherwise(found, request)
         if self._running > self._bounds.requests:
             raise Unavailable("ingest.busy", "too many requests at the same time")
         return await route.respond(self, request, receive)
@@ -228,8 +228,12 @@ def _browser(request: Request) -> str | None:
     return request.header(b"user-agent").decode("latin-1") or None
 
 
-def _otherwise(found: Found, request: Request) -> Answer:
-    """Answer a method that the table does not have at this path."""
+def otherwise(found: Found, request: Request) -> Answer:
+    """Answer a method that the table does not have at this path.
+
+    Raises:
+        Rejected: 404 or 405, unless a browser asks what it may send.
+    """
     if request.method == "OPTIONS":
         return answers.preflight(request.header(b"access-control-request-headers"))
     if not found.methods:

@@ -41,17 +41,25 @@ _seconds: Final = lru_cache(maxsize=256)(telemetry.HTTP_SECONDS.labels)
 # To look a metric up by its labels costs more than to count with it.
 
 
+async def not_yet(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer that the service is starting, and when to ask again."""
+    await send_problem(send, _NOT_YET, headers=[_SOON, *_readable(scope)])
+
+
 class Front:
     """Answers `/health`, `/ready` and `/metrics`; everything else is the service's."""
 
-    def __init__(self, probes: Probes, *, ops: bool = True) -> None:
+    def __init__(self, probes: Probes, *, ops: bool = True, early: ASGIApp | None = None) -> None:
         """Make a front without a service behind it yet.
 
         Args:
             probes: what the probes answer from.
             ops: False where they have a port of their own.
+            early: what answers until the service is there; by default it asks to wait, as
+                problem+json.
         """
         self.app: ASGIApp | None = None
+        self._early = early or not_yet
         self._routes = ops_routes(probes) if ops else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +69,7 @@ class Front:
         if (answer := self._routes.get(scope["path"])) is not None:
             await answer(scope, receive, send)
         elif self.app is None:
-            await send_problem(send, _NOT_YET, headers=[_SOON, *_readable(scope)])
+            await self._early(scope, receive, send)
         else:
             await self._count(self.app, scope, receive, send)
 

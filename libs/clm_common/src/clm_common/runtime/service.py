@@ -68,15 +68,19 @@ class Service:
 
 
 Build = Callable[[S], AbstractAsyncContextManager[Service]]
+Early = Callable[[S], ASGIApp]
 
 
-def run(name: str, settings_class: type[S], build: Build[S]) -> NoReturn:
+def run(
+    name: str, settings_class: type[S], build: Build[S], early: Early[S] | None = None
+) -> NoReturn:
     """Be the process of a service, until SIGTERM or SIGINT; never returns.
 
     Args:
         name: the service's name, for logs and probes.
         settings_class: what it is told from outside.
         build: opens its resources and yields it. It may raise `Unavailable`: it is entered again.
+        early: gives what answers HTTP until it is there, if that is not problem+json.
     """
     try:
         settings = load(settings_class)
@@ -89,7 +93,7 @@ def run(name: str, settings_class: type[S], build: Build[S]) -> NoReturn:
         log.warning("settings.unknown", variable=variable, did_you_mean=likely)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            sys.exit(runner.run(_until_signalled(name, settings, build)))
+            sys.exit(runner.run(_until_signalled(name, settings, build, early)))
         except (SettingsError, DefinitionError) as error:
             log.error("service.refused", reason=error.slug, detail=str(error))  # noqa: TRY400 - a trace says nothing here
             _refuse(name, error)
@@ -101,11 +105,11 @@ def _refuse(name: str, error: Exception) -> NoReturn:
     sys.exit(CONFIG)
 
 
-async def _until_signalled(name: str, settings: S, build: Build[S]) -> int:
+async def _until_signalled(name: str, settings: S, build: Build[S], early: Early[S] | None) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await serve(name, settings, build, stop=stop)
+    return await serve(name, settings, build, stop=stop, early=early)
 
 
 async def serve(
@@ -115,6 +119,7 @@ async def serve(
     *,
     stop: asyncio.Event,
     listening: Callable[[int], None] | None = None,
+    early: Early[S] | None = None,
 ) -> int:
     """Serve until `stop` is set, then drain; `run` without process-wide effects.
 
@@ -124,6 +129,7 @@ async def serve(
         build: opens its resources and yields it.
         stop: set it to end.
         listening: told the port as soon as it is bound.
+        early: gives what answers HTTP until the service is there.
 
     Returns:
         The process's exit code: 0 after an orderly end, 1 when a task died.
@@ -133,7 +139,9 @@ async def serve(
         DefinitionError: a definition or the state of the world that waiting cannot mend.
     """
     probes = Probes(name)
-    front = Front(probes, ops=settings.ops_port is None)
+    front = Front(
+        probes, ops=settings.ops_port is None, early=None if early is None else early(settings)
+    )
     async with AsyncExitStack() as listeners:
         http = listen(front, settings.http_host, settings.http_port, settings.stop_seconds)
         port = await listeners.enter_async_context(http.running())
