@@ -54,12 +54,12 @@ ROUNDS: Final = 3
 ROOT: Final = Path(__file__).parents[1]
 CHANGES: Final = Topic("rival.stage-changes", PARTITIONS, -1, "")
 
-_FACTS: Final = "SELECT sum(next_seq - 1) FROM stage_engine.consumer_partition"
-_FOLDED: Final = "SELECT coalesce(sum(next_offset), 0) FROM stage_engine.consumer_partition"
+FACTS: Final = "SELECT sum(next_seq - 1) FROM stage_engine.consumer_partition"
+FOLDED: Final = "SELECT coalesce(sum(next_offset), 0) FROM stage_engine.consumer_partition"
 
 
 class Rate(Struct, frozen=True):
-    """Events per second of the clock, and of the process's CPU."""
+    """Events per second of the clock, and of the CPU of the processes."""
 
     wall: float
     cpu: float
@@ -68,8 +68,8 @@ class Rate(Struct, frozen=True):
 class Watch:
     """Takes the time from a tenth of the way to the end."""
 
-    def __init__(self, pid: int, count: int) -> None:
-        self._process, self._count = psutil.Process(pid), count
+    def __init__(self, count: int, *pids: int) -> None:
+        self._processes, self._count = [psutil.Process(it) for it in pids], count
         self._begin: tuple[int, float, float] | None = None
         self._rate: Rate | None = None
 
@@ -82,8 +82,8 @@ class Watch:
 
     def see(self, done: int) -> bool:
         """Note how far it is; tells whether that is the end."""
-        now, spent = time.perf_counter(), self._process.cpu_times()
-        cpu = spent.user + spent.system
+        now = time.perf_counter()
+        cpu = sum(sum(it.cpu_times()[:2]) for it in self._processes)
         if self._begin is None and done >= self._count / 10:
             self._begin = done, now, cpu
         if self._begin is None or done < self._count:
@@ -120,7 +120,7 @@ async def rival(kind: str, python: str, variables: Mapping[str, str], count: int
         stderr=asyncio.subprocess.DEVNULL,
     )
     told = cast("asyncio.StreamReader", process.stdout)  # it is a pipe
-    watch = Watch(process.pid, count)
+    watch = Watch(count, process.pid)
     try:
         async with asyncio.timeout(600):
             async for line in told:
@@ -156,12 +156,12 @@ async def ours(around: Servers, count: int) -> tuple[Rate, int]:
     db = await asyncpg.connect(url)
     try:
         async with service("clm_stage_engine", variables) as engine, httpx.AsyncClient() as http:
-            watch = Watch(engine.pid, count)
-            while (done := int(await db.fetchval(_FOLDED))) < count:
+            watch = Watch(count, engine.pid)
+            while (done := int(await db.fetchval(FOLDED))) < count:
                 watch.see(done)
                 await asyncio.sleep(0.02)
-            facts = int(await db.fetchval(_FACTS))
-            while (await _published(http, engine.url)) < facts:  # noqa: ASYNC110 - another process's doing
+            facts = int(await db.fetchval(FACTS))
+            while (await published(http, engine.url)) < facts:  # noqa: ASYNC110 - another process's doing
                 await asyncio.sleep(0.02)
             watch.see(count)
         changes = int(await db.fetchval("SELECT count(*) FROM stage_engine.stage_change"))
@@ -170,7 +170,7 @@ async def ours(around: Servers, count: int) -> tuple[Rate, int]:
     return watch.result, changes
 
 
-async def _published(http: httpx.AsyncClient, url: str) -> int:
+async def published(http: httpx.AsyncClient, url: str) -> int:
     """Ask an engine how many facts it has published."""
     page = (await http.get(f"{url}/metrics")).text
     found = re.findall(r"^clm_relay_facts_total (\S+)", page, re.MULTILINE)

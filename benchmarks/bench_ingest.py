@@ -35,7 +35,7 @@ import uvloop
 from msgspec import Struct
 
 from benchmarks.load import TOKEN, Order, send
-from benchmarks.support import servers
+from benchmarks.support import servers, verdict
 from tests.support.ingest import IngestProcess, create_ingest_topics, ingest
 
 ROUNDS: Final = 5
@@ -237,14 +237,6 @@ async def half_load(contestant: Contestant, load: Load, wall: float, seconds: fl
         f"{load.name} a request at half load, {rate:,.0f}/s: p99 {p99 * 1000:.1f} ms\n"
     )
     return p99
-
-
-def verdict(what: str, value: float, target: float, *, most: bool = False) -> bool:
-    """Print a figure beside its target, and tell whether that is met."""
-    met = value <= target if most else value >= target
-    word = "at most" if most else "at least"
-    sys.stdout.write(f"{'met ' if met else 'MISS'} {what}: {value:.3f}, {word} {target}\n")
-    return met
 
 
 async def main(seconds: float) -> int:

@@ -70,3 +70,15 @@ async def test_leaving_cancels_what_still_runs() -> None:
 
     assert noted == []
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_how_long_a_turn_took_is_told_when_it_is_over_and_not_before() -> None:
+    slow, noted = asyncio.Event(), list[str]()
+    async with Turns() as each:
+        each.begin(0, until(slow, noted, "slow"))
+
+        assert await each.met() == 0.0
+        slow.set()
+        await asyncio.sleep(0.01)
+
+        assert (await each.met() >= turns.PATIENCE, noted) == (True, ["slow"])

@@ -196,12 +196,10 @@ class Worker:
         hurried = any(it.woken == AT_ONCE for it in free)
         but = [(self._topic, each) for each in busy]
         found = await self._reader.read(limit=limit, wait=0 if hurried else WAIT, but=but)
-        began = perf_counter()
         for each, owned in self._owned.items():
             if each not in busy:
                 turns.begin(each, self._serve(owned, found.get((self._topic, each), [])))
-        await turns.met()
-        return pace.paced(limit, perf_counter() - began)
+        return pace.paced(limit, await turns.met())
 
     async def _serve(self, owned: Owned, records: Sequence[Record]) -> None:
         """Handle one partition's records, then what fell due, then give it back if asked to."""
