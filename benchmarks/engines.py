@@ -54,7 +54,7 @@ class Engines(Struct, frozen=True):
 
     async def count(self, statement: str) -> int:
         """Ask the database for a number."""
-        return int(await self.database.fetchval(statement))
+        return int(await self.database.fetchval(statement) or 0)
 
     async def folded(self) -> int:
         """Tell how many touchpoints are committed."""
