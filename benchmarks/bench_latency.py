@@ -21,7 +21,6 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-import httpx
 import structlog
 import uvloop
 
@@ -86,7 +85,7 @@ class Watch:
     async def _one(self, name: str) -> None:
         body = {"userId": name, "event": "Product Viewed", "messageId": name}
         answer = await self._shop.http.post("/v1/track", json=body, auth=(self._key, ""))
-        if answer.status_code != httpx.codes.OK:
+        if not answer.is_success:
             raise RuntimeError(f"a probe was answered {answer.status_code}")
         self.answered[name] = time.monotonic()
 
