@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from clm_common.bus.memory import MemoryBroker
+from clm_common.contracts import journey
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import ProfileErased
-from clm_common.contracts.topics import PARTITIONS, partition_of
+from clm_common.contracts.topics import JOURNEY, PARTITIONS, STAGE_CHANGES, partition_of
 from clm_common.instant import DAY, HOUR, SECOND
 from clm_common.store.migrations import migrate
 from clm_stage_engine.housekeeping import drop_emptied
@@ -238,3 +239,23 @@ async def test_the_empty_rows_go_when_no_older_message_can_be_about(engine: Engi
     await engine.send(old)
     await engine.settled()
     assert "lovelace" not in await everything(engine)
+
+
+async def test_subscribers_of_the_public_topic_are_told_behind_the_changes(engine: Engine) -> None:
+    await engine.send(touchpoint(NOW - HOUR, user="ada", event="Seen"))
+    await engine.settled()
+
+    await engine.erase("user_id", "ada")
+
+    ada = profile_id("local", "user_id", "ada")
+    public = [it for it in engine.broker.records(STAGE_CHANGES.name) if it.key == str(ada).encode()]
+    river = [it.value for it in engine.broker.records(JOURNEY.name)]
+    assert [dict(it.headers)["ce_type"] for it in public] == [
+        b"clm.stage-change.v1",
+        b"clm.person-erased.v1",
+    ]
+    told = journey.decode(public[-1].value or b"")
+    assert isinstance(told, ProfileErased)
+    assert told.profile_id == ada
+    assert public[-1].value in river
+    assert b"ada" not in (public[-1].value or b"")

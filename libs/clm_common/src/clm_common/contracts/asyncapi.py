@@ -11,7 +11,13 @@ from clm_common.contracts import examples, schema, topics
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.erasure import ErasureConfirmed
 from clm_common.contracts.examples import Example
-from clm_common.contracts.journey import TYPE_OF, IdentityMoved, ProfileErased, TouchpointApplied
+from clm_common.contracts.journey import (
+    PUBLIC_ERASED,
+    TYPE_OF,
+    IdentityMoved,
+    ProfileErased,
+    TouchpointApplied,
+)
 from clm_common.contracts.position import Published
 from clm_common.contracts.stage_change import PUBLIC_TYPE, StageChange
 from clm_common.contracts.topics import Topic
@@ -77,7 +83,7 @@ FLOWS: Final = (
     Flow(
         topics.STAGE_CHANGES,
         _PROFILE,
-        {StageChange: (PUBLIC_TYPE,)},
+        {StageChange: (PUBLIC_TYPE,), ProfileErased: (PUBLIC_ERASED,)},
         writers=("stage-engine",),
         examples=examples.STAGE_CHANGES,
     ),
@@ -200,8 +206,8 @@ def _message(flow: Flow, message: type[Struct]) -> Node:
     }
     if types := flow.messages[message]:
         found["headers"] = _headers(flow, types)
-    if flow.examples:
-        found["examples"] = [each.node() for each in flow.examples]
+    if shown := [each.node() for each in flow.examples if isinstance(each.message, message)]:
+        found["examples"] = shown
     return found
 
 

@@ -1,8 +1,8 @@
 """Examples of the public contract: one customer's stage changes, with headers and values.
 
 She buys, and falls silent until a deadline moves her. Then an earlier order arrives, late: she had
-bought before, so that change is taken back. AsyncAPI shows them; a test holds them against what
-stage-engine writes.
+bought before, so that change is taken back. In the end she asks to be forgotten. AsyncAPI shows
+them; a test holds them against what stage-engine writes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from clm_common.contracts.envelope import Envelope
+from clm_common.contracts.journey import PUBLIC_ERASED, ProfileErased
 from clm_common.contracts.stage_change import PUBLIC_TYPE, StageChange
 
 Node = dict[str, Any]  # Any: AsyncAPI is any JSON
@@ -26,31 +27,35 @@ class Example(Struct, frozen=True):
     Attributes:
         name: what it shows, in a word.
         summary: what it shows, in a sentence.
-        change: the message's value.
+        message: the message's value.
     """
 
     name: str
     summary: str
-    change: StageChange
+    message: StageChange | ProfileErased
 
     def node(self) -> Node:
         """Write it as AsyncAPI's message example."""
         return {
             "name": self.name,
             "summary": self.summary,
-            "headers": {name: text.decode() for name, text in envelope_of(self.change).headers()},
-            "payload": msgspec.to_builtins(self.change),
+            "headers": {name: text.decode() for name, text in envelope_of(self.message).headers()},
+            "payload": msgspec.to_builtins(self.message),
         }
 
 
-def envelope_of(change: StageChange) -> Envelope:
-    """Give the CloudEvents attributes of a stage change on `clm.stage-changes`."""
+def envelope_of(message: StageChange | ProfileErased) -> Envelope:
+    """Give the CloudEvents attributes of a message on `clm.stage-changes`."""
+    if isinstance(message, StageChange):
+        name, kind, time = f"{message.id}:{message.version}", PUBLIC_TYPE, message.at
+    else:
+        name, kind, time = f"{message.erasure}:{message.part}", PUBLIC_ERASED, message.time
     return Envelope(
-        id=f"{change.id}:{change.version}",
-        source=f"/workspaces/{change.workspace}/stage-engine",
-        type=PUBLIC_TYPE,
-        time=change.at,
-        subject=str(change.profile_id),
+        id=name,
+        source=f"/workspaces/{message.workspace}/stage-engine",
+        type=kind,
+        time=time,
+        subject=str(message.profile_id),
     )
 
 
@@ -86,5 +91,18 @@ STAGE_CHANGES: Final = (
         "retraction",
         "An earlier order came late, so this was not the first: same `id`, higher `version`.",
         replace(_BOUGHT, version=6, retracted=True),
+    ),
+    Example(
+        "erasure",
+        "She asked to be forgotten: delete what is kept of the profile up to this `version`.",
+        ProfileErased(
+            workspace="shop",
+            profile_id=_BOUGHT.profile_id,
+            version=7,
+            erasure=UUID("5a1e3c52-62c4-4d1b-9d6a-0e7d3c2b1a05"),
+            part=1,
+            parts=1,
+            time="2027-04-02T09:30:00.000000Z",
+        ),
     ),
 )

@@ -115,6 +115,9 @@ TYPE_OF: Final[dict[type[JourneyMessage], str]] = {
     ProfileErased: "clm.journey.erased.v1",
 }
 
+PUBLIC_ERASED: Final = "clm.person-erased.v1"
+"""The CloudEvents type of an erasure on `clm.stage-changes`."""
+
 _decoder: Final[msgspec.json.Decoder[JourneyMessage]] = msgspec.json.Decoder(JourneyMessage)
 
 

@@ -16,6 +16,7 @@ from msgspec import Raw
 from clm_common.bus.ports import Message, Shared
 from clm_common.contracts.envelope import JSON, SPECVERSION, Header
 from clm_common.contracts.journey import (
+    PUBLIC_ERASED,
     TYPE_OF,
     IdentityMoved,
     JourneyMessage,
@@ -33,7 +34,7 @@ _ERASED: Final = TYPE_OF[ProfileErased]
 
 
 def messages(facts: Iterable[JourneyMessage]) -> Iterator[Message]:
-    """Write facts, one after the other: each for the river, a stage change for the public too."""
+    """Write facts, one after the other: each for the river, changes and erasures in public too."""
     for fact in facts:
         match fact:
             case TouchpointApplied():
@@ -43,7 +44,7 @@ def messages(facts: Iterable[JourneyMessage]) -> Iterator[Message]:
             case IdentityMoved():
                 yield _identity_moved(fact)
             case ProfileErased():
-                yield _erased(fact)
+                yield from _erased(fact)
             case _:
                 assert_never(fact)
 
@@ -66,9 +67,12 @@ def _identity_moved(fact: IdentityMoved) -> Message:
     return _message(JOURNEY.name, fact, name, fact.time, _IDENTITY_MOVED, _encode(fact))
 
 
-def _erased(fact: ProfileErased) -> Message:
-    name = f"{fact.erasure}:{fact.part}"
-    return _message(JOURNEY.name, fact, name, fact.time, _ERASED, _encode(fact))
+def _erased(fact: ProfileErased) -> tuple[Message, Message]:
+    name, value = f"{fact.erasure}:{fact.part}", _encode(fact)
+    return (
+        _message(JOURNEY.name, fact, name, fact.time, _ERASED, value),
+        _message(STAGE_CHANGES.name, fact, name, fact.time, PUBLIC_ERASED, value),
+    )
 
 
 def raw(body: bytes) -> Raw:
