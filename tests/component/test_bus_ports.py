@@ -292,8 +292,8 @@ async def test_facts_and_position_are_published_together(bus: Bus) -> None:
     publisher = bus.publisher(2)
     await publisher.open()
 
-    await publisher.publish(messages(bus.topic, "1", "2"), seq=2)
-    await publisher.publish(messages(bus.topic, "3"), seq=3)
+    await publisher.publish([messages(bus.topic, "1", "2")], seq=2)
+    await publisher.publish([messages(bus.topic, "3")], seq=3)
 
     async with bus.reader() as reader:
         reader.assign(everywhere(bus.topic))
@@ -306,7 +306,7 @@ async def test_facts_and_position_are_published_together(bus: Bus) -> None:
 async def test_the_next_publisher_learns_how_far_the_last_one_came(bus: Bus) -> None:
     first, second, neighbour = bus.publisher(1), bus.publisher(1), bus.publisher(0)
     await first.open()
-    await first.publish(messages(bus.topic, "1", "2"), seq=2)
+    await first.publish([messages(bus.topic, "1", "2")], seq=2)
     await first.publish([], seq=7)
     await first.close()
 
@@ -319,12 +319,12 @@ async def test_the_next_publisher_learns_how_far_the_last_one_came(bus: Bus) -> 
 async def test_a_new_publisher_fences_the_old_one(bus: Bus) -> None:
     old, new = bus.publisher(0), bus.publisher(0)
     await old.open()
-    await old.publish(messages(bus.topic, "1"), seq=1)
+    await old.publish([messages(bus.topic, "1")], seq=1)
     assert await new.open() == 1
 
     with pytest.raises(OwnershipLost):
-        await old.publish(messages(bus.topic, "stale"), seq=2)
-    await new.publish(messages(bus.topic, "2"), seq=2)
+        await old.publish([messages(bus.topic, "stale")], seq=2)
+    await new.publish([messages(bus.topic, "2")], seq=2)
 
     async with bus.reader() as reader:
         reader.assign(everywhere(bus.topic))
@@ -352,7 +352,7 @@ async def test_an_oversize_fact_leaves_the_publisher_usable(bus: Bus) -> None:
     await publisher.open()
 
     with pytest.raises(InvalidMessage):
-        await publisher.publish([Message(bus.topic, b"k", b"x" * MESSAGE_BYTES)], seq=1)
+        await publisher.publish([[Message(bus.topic, b"k", b"x" * MESSAGE_BYTES)]], seq=1)
     await publisher.publish([], seq=1)
 
     await publisher.close()
@@ -365,7 +365,7 @@ async def test_publishers_of_all_partitions_work_side_by_side(bus: Bus) -> None:
     for round_ in range(1, 4):
         await asyncio.gather(
             *(
-                publisher.publish(messages(bus.topic, str(round_), key=f"p{at}"), seq=round_)
+                publisher.publish([messages(bus.topic, str(round_), key=f"p{at}")], seq=round_)
                 for at, publisher in enumerate(publishers)
             )
         )

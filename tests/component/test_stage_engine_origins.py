@@ -101,8 +101,8 @@ async def test_the_river_out_of_the_rows_is_the_one_that_was_published(engine: E
 
     rows: list[bytes | None] = []
     for partition in range(TOUCHPOINTS.partitions):
-        _, messages = await Facts(engine.database, TOUCHPOINTS.name, partition)(0, 1000)
-        rows += [it.value for it in messages if it.topic == JOURNEY.name]
+        _, pieces = await Facts(engine.database, TOUCHPOINTS.name, partition)(0, 1000)
+        rows += [it.value for piece in pieces for it in piece if it.topic == JOURNEY.name]
 
     published = [it.value for it in engine.broker.records(JOURNEY.name)]
     assert Counter(rows) == Counter(published)

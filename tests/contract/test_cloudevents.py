@@ -118,7 +118,7 @@ def test_the_rivers_headers_are_as_documented() -> None:
     applied = TouchpointApplied("demo", PROFILE, 1, AT, "website", "m-1", river.raw(b"{}"))
     moved = IdentityMoved("demo", PROFILE, 1, PROFILE, PROFILE, PROFILE, AT)
     change = StageChange(PROFILE, "demo", PROFILE, 1, "reach", "d", "reach", "appear", AT)
-    own, public, counted, gone = river.messages([change, applied, moved])
+    (own, counted, gone), (public,) = river.columns([change, applied, moved])
 
     documented("clm.journey", "TouchpointApplied", counted.all_headers())
     documented("clm.journey", "IdentityMoved", gone.all_headers())

@@ -47,7 +47,7 @@ def client() -> Iterator[ModuleType]:
 
 @pytest.mark.parametrize("example", STAGE_CHANGES, ids=lambda it: it.name)
 def test_an_example_is_what_the_engine_would_publish(example: Example) -> None:
-    (published,) = [it for it in river.messages([example.message]) if it.topic == TOPIC.name]
+    _, (published,) = river.columns([example.message])
 
     node = example.node()
     assert node["headers"] == {name: text.decode() for name, text in published.all_headers()}

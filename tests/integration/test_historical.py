@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, Sequence
+from itertools import chain
 
 import pytest
 
@@ -97,7 +98,8 @@ async def test_what_is_published_anew_from_the_rows_says_the_same(engine: Engine
 
     again: list[Message] = []
     for partition in range(TOUCHPOINTS.partitions):
-        again += (await Facts(engine.database, TOUCHPOINTS.name, partition)(0, 100))[1]
+        _, pieces = await Facts(engine.database, TOUCHPOINTS.name, partition)(0, 100)
+        again += chain.from_iterable(pieces)
     for topic in (JOURNEY.name, STAGE_CHANGES.name):
         published = [it.value for it in engine.broker.records(topic)]
         assert sorted(values_of(again, topic)) == sorted(it or b"" for it in published)

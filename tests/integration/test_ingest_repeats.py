@@ -61,7 +61,8 @@ async def test_a_crawlers_mark_reaches_the_river_and_is_republished_alike(
         again = [
             message.value
             for partition in range(TOUCHPOINTS.partitions)
-            for message in (await Facts(engine.database, TOUCHPOINTS.name, partition)(0, 100))[1]
+            for piece in (await Facts(engine.database, TOUCHPOINTS.name, partition)(0, 100))[1]
+            for message in piece
             if message.topic == JOURNEY.name
         ]
 

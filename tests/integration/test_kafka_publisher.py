@@ -39,7 +39,7 @@ async def test_facts_of_a_publisher_killed_before_its_commit_are_never_seen(bus:
     publisher = bus.publisher(0)
     began = time.monotonic()
     published = await publisher.open()
-    await publisher.publish(messages(bus.topic, "3 again", "4 again"), seq=4)
+    await publisher.publish([messages(bus.topic, "3 again", "4 again")], seq=4)
 
     async with bus.reader() as reader:
         reader.assign(everywhere(bus.topic))
@@ -56,7 +56,7 @@ async def test_a_publisher_killed_in_its_commit_has_published_all_or_nothing(bus
     publisher = bus.publisher(0)
     published = await publisher.open()
     missing = [str(seq) for seq in range(published + 1, 5)]
-    await publisher.publish(messages(bus.topic, *missing), seq=4)
+    await publisher.publish([messages(bus.topic, *missing)], seq=4)
 
     async with bus.reader() as reader:
         reader.assign(everywhere(bus.topic))
@@ -100,7 +100,7 @@ async def test_a_large_transaction_spans_many_batches(bus: KafkaBus) -> None:
     publisher = bus.publisher(0)
     await publisher.open()
 
-    await publisher.publish(messages(bus.topic, *facts), seq=3000)
+    await publisher.publish([messages(bus.topic, *facts)], seq=3000)
 
     async with bus.reader() as reader:
         reader.assign(everywhere(bus.topic))
@@ -111,7 +111,7 @@ async def test_a_large_transaction_spans_many_batches(bus: KafkaBus) -> None:
 async def test_a_cancelled_publish_leaves_no_transaction_open(bus: KafkaBus) -> None:
     publisher = bus.publisher(0)
     await publisher.open()
-    publishing = asyncio.create_task(publisher.publish(messages(bus.topic, "1"), seq=1))
+    publishing = asyncio.create_task(publisher.publish([messages(bus.topic, "1")], seq=1))
     await asyncio.sleep(0)
     publishing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -155,7 +155,7 @@ async def relay(bus: KafkaBus, last: int) -> int:
             if published < 0:
                 published, opened = await publisher.open(), opened + 1
             facts = [str(seq) for seq in range(published + 1, min(published + 6, last + 1))]
-            await publisher.publish(messages(bus.topic, *facts), seq=published + len(facts))
+            await publisher.publish([messages(bus.topic, *facts)], seq=published + len(facts))
             published += len(facts)
             await asyncio.sleep(0.02)
         except ClmError:

@@ -42,7 +42,7 @@ async def told(engine: Engine, profile: UUID) -> dict[UUID, bytes]:
 
 async def evaluated(engine: Engine, profile: UUID) -> dict[UUID, bytes]:
     """Fold what is stored of somebody once more, and explain every transition."""
-    async with engine.database.connection() as db:
+    async with engine.database.transaction() as db:
         past = (await load_pasts(db, [profile], []))[profile]
     changes = fold(REACH, order(past.touches), engine.clock.now()).changes
     return {

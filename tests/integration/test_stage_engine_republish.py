@@ -61,8 +61,8 @@ async def test_a_copy_holds_the_bytes_of_the_live_river_partition_by_partition(s
         part: sorted(batch) for part, batch in live.items()
     }
     for lane in range(TOUCHPOINTS.partitions):
-        _, messages = await Facts(shop.engine, TOUCHPOINTS.name, lane)(0, 100_000)
-        own = {(it.key, it.value) for it in messages}
+        _, pieces = await Facts(shop.engine, TOUCHPOINTS.name, lane)(0, 100_000)
+        own = {(it.key, it.value) for piece in pieces for it in piece}
         for part in live:
             assert [it for it in copied[part] if it[:2] in own] == [
                 it for it in live[part] if it[:2] in own

@@ -263,7 +263,7 @@ def relay(committed: int) -> Relay:
     async def publisher() -> Publisher:
         raise NotImplementedError
 
-    async def load(after: int, limit: int) -> tuple[int, list[Message]]:
+    async def load(after: int, limit: int) -> tuple[int, list[list[Message]]]:
         raise NotImplementedError
 
     made = Relay(0, publisher, load)

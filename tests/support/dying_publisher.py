@@ -40,10 +40,10 @@ async def main(bootstrap: str, topic: str, step: str) -> None:
         positions=f"{topic}.published",
     )
     await publisher.open()
-    await publisher.publish(messages(topic, "1", "2"), seq=2)
+    await publisher.publish([messages(topic, "1", "2")], seq=2)
     producer_class: Any = AIOKafkaProducer  # Any: a method is replaced for what is left of its life
     producer_class.commit_transaction = _STEPS[step]
-    await publisher.publish(messages(topic, "3", "4"), seq=4)
+    await publisher.publish([messages(topic, "3", "4")], seq=4)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import pytest
 
@@ -25,7 +26,7 @@ def facts(count: int, *, workspace: str = "acme") -> list[list[Message]]:
         change(f"u{number % 7}", number, "reach", version=number + 1, workspace=workspace)
         for number in range(count)
     ]
-    return [list(river.messages([each])) for each in changes]
+    return [[*chain.from_iterable(river.columns([each]))] for each in changes]
 
 
 class Rows:
@@ -35,12 +36,12 @@ class Rows:
         self.committed = list(committed)
         self.answers = 1_000
 
-    async def __call__(self, after: int, limit: int) -> tuple[int, Sequence[Message]]:
+    async def __call__(self, after: int, limit: int) -> tuple[int, Sequence[Sequence[Message]]]:
         self.answers -= 1
         if self.answers < 0:
             raise Unavailable("rows.away", "the rows are away")
         found = self.committed[after : after + limit]
-        return after + len(found), [message for fact in found for message in fact]
+        return after + len(found), found
 
 
 def lane(broker: MemoryBroker, rows: Rows, number: int = 0, workspace: str | None = None) -> Lane:

@@ -108,7 +108,7 @@ class Decided(Struct, frozen=True):
             telemetry.STAGE_CHANGES.labels(stage).inc(count)
         if self.journal.count:
             self.relay.offer(
-                self.journal.first, self.journal.last, river.messages(self.journal.facts)
+                self.journal.first, self.journal.last, river.pieces(self.journal.facts)
             )
 
     def _evict(self) -> None:

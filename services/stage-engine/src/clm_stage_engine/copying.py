@@ -7,14 +7,14 @@ holds every fact once. The lanes take turns, so that what belongs together stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from clm_common.bus.ports import Message, Publisher, Reader
 from clm_common.contracts.topics import JOURNEY
-from clm_common.runtime.relay import Outbox
+from clm_common.runtime.relay import Outbox, Pieces
 from clm_stage_engine.core import river
 
 CHUNK: Final = 2_000
@@ -59,17 +59,20 @@ class Lane:
             OwnershipLost: another run copies to the same topic now.
             Unavailable: PostgreSQL or Kafka is away; a later run goes on without a gap.
         """
-        last, messages = await self._facts(self.copied, CHUNK)
+        last, pieces = await self._facts(self.copied, CHUNK)
         found = last - self.copied
         if found:
-            await self._publisher.publish(self._wanted(messages), seq=last)
+            await self._publisher.publish(self._wanted(pieces), seq=last)
             self.copied = last
         return found
 
-    def _wanted(self, messages: Iterable[Message]) -> Iterable[Message]:
-        for message in messages:
-            if message.topic == JOURNEY.name and self._is_in_workspace(message):
-                yield msgspec.structs.replace(message, topic=self._topic)
+    def _wanted(self, pieces: Pieces) -> Pieces:
+        for piece in pieces:
+            yield [
+                msgspec.structs.replace(message, topic=self._topic)
+                for message in piece
+                if message.topic == JOURNEY.name and self._is_in_workspace(message)
+            ]
 
     def _is_in_workspace(self, message: Message) -> bool:
         return self._source is None or self._source in message.all_headers()

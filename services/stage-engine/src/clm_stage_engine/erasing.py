@@ -85,7 +85,7 @@ class Erasing(Struct, frozen=True):
         telemetry.ERASURES.inc(len(self.plan.wanted))
         if self.published:
             first, last = self.published[0][0], self.published[-1][0]
-            self.relay.offer(first, last, river.messages(fact for _, fact in self.published))
+            self.relay.offer(first, last, river.pieces(fact for _, fact in self.published))
 
     def _marks(self) -> list[Mark]:
         """Keep out what happened up to now; what is dated ahead of it, too."""

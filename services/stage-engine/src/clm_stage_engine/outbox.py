@@ -38,11 +38,12 @@ class Facts:
         self._topic = topic
         self._partition = partition
 
-    async def __call__(self, after: int, limit: int) -> tuple[int, Sequence[Message]]:
+    async def __call__(self, after: int, limit: int) -> tuple[int, Sequence[Sequence[Message]]]:
         """Give the messages of the facts with `after < seq <= after + limit`.
 
         Returns:
-            The last seq covered, `after` where there is none, and the messages in order of seq.
+            The last seq covered, `after` where there is none, and the messages, in order of seq
+            within each topic.
 
         Raises:
             Unavailable: PostgreSQL is away.
@@ -58,7 +59,7 @@ class Facts:
                 *((row["seq"], fact_of(row)) for row in await tx.fetch(_ERASED, *where)),
             ]
         facts.sort(key=_by_seq)
-        return max(after, until), [*river.messages(fact for _, fact in facts)]
+        return max(after, until), [*river.pieces(fact for _, fact in facts)]
 
 
 def _by_seq(fact: tuple[int, JourneyMessage]) -> int:

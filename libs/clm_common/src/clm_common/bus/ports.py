@@ -161,11 +161,15 @@ class Publisher(Protocol):
         """Fence whoever published before and give the last seq published (0 at the beginning)."""
         ...
 
-    async def publish(self, messages: Iterable[Message], *, seq: int) -> None:
+    async def publish(self, pieces: Iterable[Sequence[Message]], *, seq: int) -> None:
         """Publish messages and the new position `seq` in one transaction.
 
-        On return the transaction is committed. Messages may be empty; they are read once, and best
-        made while they are read.
+        On return the transaction is committed. There may be no messages at all.
+
+        Args:
+            pieces: the messages, in order, some at a time: read once, and best made while they are
+                read, so that what they are made of is still in the processor's cache.
+            seq: the position.
 
         Raises:
             InvalidMessage: a message alone is larger than the broker takes; nothing was published.

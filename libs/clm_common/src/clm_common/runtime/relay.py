@@ -31,10 +31,14 @@ ROOM: Final = 50_000
 """Facts that may be committed and not yet published before the worker waits."""
 
 
+Pieces = Iterable[Sequence[Message]]
+"""Messages in order, some at a time; see `bus.ports.Publisher.publish`."""
+
+
 class Outbox(Protocol):
     """Loads facts from the service's rows."""
 
-    async def __call__(self, after: int, limit: int) -> tuple[int, Sequence[Message]]:
+    async def __call__(self, after: int, limit: int) -> tuple[int, Pieces]:
         """Give the messages of the facts with `after < seq <= after + limit` that are committed.
 
         Returns:
@@ -48,7 +52,7 @@ class _Committed(Struct, frozen=True, gc=False):
 
     first: int
     last: int
-    messages: Iterable[Message]
+    pieces: Pieces
 
 
 class Relay:
@@ -88,17 +92,17 @@ class Relay:
         self._committed = committed
         self._changed.set()
 
-    def offer(self, first: int, last: int, messages: Iterable[Message]) -> None:
+    def offer(self, first: int, last: int, pieces: Pieces) -> None:
         """Hand over the facts of a batch right after its commit.
 
         Args:
             first: the seq of its first fact.
             last: the seq of its last fact.
-            messages: the messages of all its facts, in order of seq; read once, when their turn to
-                be published has come.
+            pieces: the messages of all its facts, in order of seq; read once, when their turn to be
+                published has come.
         """
         self._committed = last
-        self._queue.append(_Committed(first, last, messages))
+        self._queue.append(_Committed(first, last, pieces))
         telemetry.RELAY_PENDING.labels(self._partition).set(self.pending)
         self._changed.set()
 
@@ -157,8 +161,8 @@ class Relay:
             self._check_position()
             backoff.succeeded()
             while True:
-                last, messages = await self._next()
-                await publisher.publish(messages, seq=last)
+                last, pieces = await self._next()
+                await publisher.publish(pieces, seq=last)
                 telemetry.RELAY_FACTS.inc(last - self._published)
                 self._published = last
                 self._tell()
@@ -175,7 +179,7 @@ class Relay:
                 partition=self._partition,
             )
 
-    async def _next(self) -> tuple[int, Iterable[Message]]:
+    async def _next(self) -> tuple[int, Pieces]:
         """Give the next facts to publish, out of memory where they are there, else of the rows."""
         while True:
             self._changed.clear()
@@ -187,20 +191,20 @@ class Relay:
                 return await self._reload()
             await self._changed.wait()
 
-    def _take(self) -> tuple[int, Iterable[Message]]:
+    def _take(self) -> tuple[int, Pieces]:
         """Take what lies first in the queue, as much as one transaction should hold."""
         head = self._queue.popleft()
-        last, taken = head.last, [head.messages]
+        last, taken = head.last, [head.pieces]
         while self._queue and self._queue[0].last - head.first < CHUNK:
             following = self._queue.popleft()
             last = following.last
-            taken.append(following.messages)
+            taken.append(following.pieces)
         return last, chain.from_iterable(taken)
 
-    async def _reload(self) -> tuple[int, Sequence[Message]]:
-        last, messages = await self._load(self._published, CHUNK)
+    async def _reload(self) -> tuple[int, Pieces]:
+        last, pieces = await self._load(self._published, CHUNK)
         if last > self._published:
-            return last, messages
+            return last, pieces
         raise Unavailable(
             "relay.gap",
             f"facts after seq {last} of partition {self._partition} are not in the rows yet",

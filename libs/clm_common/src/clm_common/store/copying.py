@@ -8,7 +8,6 @@ big-endian. Columns of fixed width are best packed by one `struct`, lengths incl
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -19,7 +18,8 @@ INT4: Final = "ii"
 INT8: Final = "iq"
 UUID: Final = "i16s"
 BOOL: Final = "i?"
-"""Parts of a `struct` format: the number of columns, and a length with its value."""
+LENGTH: Final = "i"
+"""Parts of a `struct` format: the number of columns, a length with its value, or without it."""
 
 NULL: Final = b"\xff\xff\xff\xff"
 
@@ -55,10 +55,6 @@ def data(value: bytes | None) -> bytes:
 def text(value: str | None) -> bytes:
     """Write a `text`."""
     return NULL if value is None else data(value.encode())
-
-
-word: Final = lru_cache(maxsize=4096)(text)
-"""Write a `text` that many rows share."""
 
 
 async def copy(tx: Connection, table: str, columns: Sequence[str], rows: Iterable[bytes]) -> None:

@@ -18,7 +18,6 @@ from msgspec import Raw, Struct
 from clm_common.bus.ports import Message
 from clm_common.contracts import envelope
 from clm_common.contracts.stage_change import StageChange
-from clm_common.contracts.topics import STAGE_CHANGES
 from clm_common.instant import to_rfc3339
 from clm_stage_engine.core import river
 
@@ -119,8 +118,8 @@ def judge(
 
 def message_of(change: StageChange) -> tuple[str, bytes]:
     """Give a change's webhook id and body: the id and the content of its public CloudEvent."""
-    found = next(it for it in river.messages([change]) if it.topic == STAGE_CHANGES.name)
-    return _structured(found)
+    _, public = river.columns([change])
+    return _structured(public[0])
 
 
 def _structured(message: Message) -> tuple[str, bytes]:

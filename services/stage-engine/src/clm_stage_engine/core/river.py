@@ -6,14 +6,16 @@ published from the rows after a crash are the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import compress, islice
 from typing import Final, assert_never
 
 import msgspec
 from msgspec import Raw
 
-from clm_common.bus.ports import Message, Shared
+from clm_common.bus.columns import Columns
+from clm_common.bus.ports import Shared
 from clm_common.contracts.envelope import JSON, SPECVERSION, Header
 from clm_common.contracts.journey import (
     PUBLIC_ERASED,
@@ -26,66 +28,67 @@ from clm_common.contracts.journey import (
 from clm_common.contracts.stage_change import PUBLIC_TYPE, StageChange
 from clm_common.contracts.topics import JOURNEY, STAGE_CHANGES
 
+PIECE: Final = 300
+"""Facts written at a time: what they are made of is still in the processor's cache."""
+
+_OWN: Final = ("ce_subject", "ce_id", "ce_time")
+_PUBLIC: Final[dict[type[JourneyMessage], str]] = {
+    StageChange: PUBLIC_TYPE,
+    ProfileErased: PUBLIC_ERASED,
+}
 _encode: Final = msgspec.json.Encoder().encode
-_TOUCHPOINT: Final = TYPE_OF[TouchpointApplied]
-_STAGE_CHANGE: Final = TYPE_OF[StageChange]
-_IDENTITY_MOVED: Final = TYPE_OF[IdentityMoved]
-_ERASED: Final = TYPE_OF[ProfileErased]
 
 
-def messages(facts: Iterable[JourneyMessage]) -> Iterator[Message]:
-    """Write facts, one after the other: each for the river, changes and erasures in public too."""
-    for fact in facts:
-        match fact:
-            case TouchpointApplied():
-                yield _touchpoint(fact)
-            case StageChange():
-                yield from _stage_change(fact)
-            case IdentityMoved():
-                yield _identity_moved(fact)
-            case ProfileErased():
-                yield from _erased(fact)
-            case _:
-                assert_never(fact)
+def pieces(facts: Iterable[JourneyMessage]) -> Iterator[Columns]:
+    """Write facts, some at a time; of each some for the river, then the public ones of them."""
+    left = iter(facts)
+    while some := [*islice(left, PIECE)]:
+        yield from columns(some)
 
 
-def _touchpoint(fact: TouchpointApplied) -> Message:
-    name = f"{fact.source}/{fact.message_id}"
-    return _message(JOURNEY.name, fact, name, fact.time, _TOUCHPOINT, _encode(fact))
+def columns(facts: Sequence[JourneyMessage]) -> Iterator[Columns]:
+    """Write facts for the river, then those that are public; a topic without any is left out."""
+    river = Columns(JOURNEY.name, _OWN)
+    river.keys = [str(it.profile_id).encode() for it in facts]
+    river.values = [*map(_encode, facts)]
+    river.shared = [_shared(it.workspace, TYPE_OF[type(it)]) for it in facts]
+    river.headers = river.keys, [*map(_id, facts)], [*map(_time, facts)]
+    if facts:
+        yield river
+    if any(public := [type(it) in _PUBLIC for it in facts]):
+        yield _public(facts, river, public)
 
 
-def _stage_change(fact: StageChange) -> tuple[Message, Message]:
-    name, value = f"{fact.id}:{fact.version}", _encode(fact)
-    return (
-        _message(JOURNEY.name, fact, name, fact.at, _STAGE_CHANGE, value),
-        _message(STAGE_CHANGES.name, fact, name, fact.at, PUBLIC_TYPE, value),
-    )
+def _public(facts: Sequence[JourneyMessage], river: Columns, public: Sequence[bool]) -> Columns:
+    found = Columns(STAGE_CHANGES.name, _OWN)
+    found.keys, found.values = [*compress(river.keys, public)], [*compress(river.values, public)]
+    found.shared = [_shared(it.workspace, _PUBLIC[type(it)]) for it in compress(facts, public)]
+    found.headers = tuple([*compress(column, public)] for column in river.headers)
+    return found
 
 
-def _identity_moved(fact: IdentityMoved) -> Message:
-    name = f"{fact.identity_id}:{fact.profile_id}:{fact.version}"
-    return _message(JOURNEY.name, fact, name, fact.time, _IDENTITY_MOVED, _encode(fact))
+def _id(fact: JourneyMessage) -> bytes:
+    match fact:
+        case TouchpointApplied():
+            name = f"{fact.source}/{fact.message_id}"
+        case StageChange():
+            name = f"{fact.id}:{fact.version}"
+        case IdentityMoved():
+            name = f"{fact.identity_id}:{fact.profile_id}:{fact.version}"
+        case ProfileErased():
+            name = f"{fact.erasure}:{fact.part}"
+        case _:
+            assert_never(fact)
+    return name.encode()
 
 
-def _erased(fact: ProfileErased) -> tuple[Message, Message]:
-    name, value = f"{fact.erasure}:{fact.part}", _encode(fact)
-    return (
-        _message(JOURNEY.name, fact, name, fact.time, _ERASED, value),
-        _message(STAGE_CHANGES.name, fact, name, fact.time, PUBLIC_ERASED, value),
-    )
+def _time(fact: JourneyMessage) -> bytes:
+    return (fact.at if isinstance(fact, StageChange) else fact.time).encode()
 
 
 def raw(body: bytes) -> Raw:
     """Hold an event's original JSON for a message, unparsed."""
     return Raw(body)
-
-
-def _message(
-    topic: str, fact: JourneyMessage, name: str, time: str, kind: str, value: bytes
-) -> Message:
-    key = str(fact.profile_id).encode()
-    own = ("ce_subject", key), ("ce_id", name.encode()), ("ce_time", time.encode())
-    return Message(topic, key, value, own, _shared(fact.workspace, kind))
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,7 @@ Each table has its columns in the order in which its rows are packed: those of f
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from clm_common.store.copying import (
     COUNT,
     INT4,
     INT8,
+    LENGTH,
     NULL,
     data,
     instant,
@@ -22,7 +24,6 @@ from clm_common.store.copying import (
     length,
     since_2000,
     text,
-    word,
 )
 from clm_common.store.copying import UUID as ID
 from clm_stage_engine.arrivals import Arrival
@@ -40,15 +41,15 @@ HISTORY: Final = (
     "time",
     "received_at",
     "untimed",
-    "source",
     "message_id",
     "body",
+    "source",
     "marks",
     "channel",
     "campaign",
     "content",
 )
-_history: Final = layout(COUNT, INT4, INT8, ID, ID, INT8, INT8, INT8, BOOL).pack
+_history: Final = layout(COUNT, INT4, INT8, ID, ID, INT8, INT8, INT8, BOOL, LENGTH).pack
 
 CHANGES: Final = (
     "partition",
@@ -81,18 +82,19 @@ PROFILES: Final = (
     "touchpoints",
     "historical",
     "parted",
-    "workspace",
-    "user_id",
-    "stage",
     "stage_since",
     "first_seen",
     "last_seen",
+    "workspace",
     "definition",
+    "stage",
+    "user_id",
     "state",
     "wake_at",
 )
-_profile: Final = layout(COUNT, ID, INT8, INT4, INT8, BOOL, BOOL).pack
-_instants: Final = layout(INT8, INT8, INT8).pack
+_PROFILE: Final = COUNT, ID, INT8, INT4, INT8, BOOL, BOOL
+_profile: Final = layout(*_PROFILE, INT8, INT8, INT8).pack
+_emptied: Final = layout(*_PROFILE).pack
 
 IDENTITIES: Final = (
     "id",
@@ -111,6 +113,7 @@ def history(
     partition: int, seq: int, arrival: Arrival, identity: UUID, entry: Entry, origin: Origin
 ) -> bytes:
     """Pack a touchpoint that was counted in the version after `entry`."""
+    sent, body = arrival.sent_id.encode(), arrival.body
     head = _history(
         len(HISTORY),
         4,
@@ -129,12 +132,17 @@ def history(
         since_2000(arrival.received),
         1,
         arrival.untimed,
+        len(sent),
     )
-    sent, body = arrival.sent_id.encode(), arrival.body
-    marks = word(",".join(arrival.marks))
-    came = word(origin.channel or ""), text(origin.campaign), text(origin.content)
-    source = word(arrival.source)
-    return b"".join((head, source, length(len(sent)), sent, length(len(body)), body, marks, *came))
+    came = _came(arrival.source, arrival.marks, origin)
+    return b"".join((head, sent, length(len(body)), body, came))
+
+
+@lru_cache(maxsize=4096)
+def _came(source: str, marks: tuple[str, ...], origin: Origin) -> bytes:
+    """Pack how a touchpoint came, which many have in common."""
+    names = text(source), text(",".join(marks)), text(origin.channel or "")
+    return b"".join((*names, text(origin.campaign), text(origin.content)))
 
 
 def change(partition: int, seq: int, fact: StageChange) -> bytes:
@@ -160,10 +168,9 @@ def change(partition: int, seq: int, fact: StageChange) -> bytes:
         4,
         fact.lifecycle_version or 0,
     )
-    shared = map(
-        word, (fact.workspace, fact.lifecycle, fact.definition, fact.source, fact.target, fact.move)
-    )
-    return b"".join((head, *shared, text(fact.cause), text(fact.user_id)))
+    decided = _names(fact.workspace, fact.lifecycle, fact.definition)
+    moved = _names(fact.source, fact.target, fact.move)
+    return b"".join((head, decided, moved, text(fact.cause), text(fact.user_id)))
 
 
 def explanation(fact: StageChange, record: bytes) -> bytes:
@@ -177,30 +184,23 @@ def explanation(fact: StageChange, record: bytes) -> bytes:
 def profile(entry: Entry, wake: int | None) -> bytes:
     """Pack a profile, and the instant (µs) at which its deadlines want to be looked at."""
     state = entry.state
-    head = _profile(
-        len(PROFILES),
-        16,
-        entry.id.bytes,
-        8,
-        entry.version,
-        4,
-        entry.home,
-        8,
-        entry.touchpoints,
-        1,
-        entry.historical,
-        1,
-        entry.parted,
-    )
+    count, known = len(PROFILES), (16, entry.id.bytes, 8, entry.version, 4, entry.home)
+    counted = 8, entry.touchpoints, 1, entry.historical, 1, entry.parted
     if state is None:
-        stage, instants, packed = NULL, 3 * NULL, NULL
+        head, stage, packed = _emptied(count, *known, *counted) + 3 * NULL, None, NULL
     else:
-        stage, packed = word(state.stage), data(pack(state))
-        since, first, last = state.stage_since, state.first_seen, state.frontier[0]
-        instants = _instants(8, since_2000(since), 8, since_2000(first), 8, since_2000(last))
-    shared, known = word(entry.workspace), word(entry.definition)
-    user, due = text(entry.user_id), instant(wake)
-    return b"".join((head, shared, user, stage, instants, known, packed, due))
+        stage, packed = state.stage, data(pack(state))
+        since, first = since_2000(state.stage_since), since_2000(state.first_seen)
+        last = since_2000(state.frontier[0])
+        head = _profile(count, *known, *counted, 8, since, 8, first, 8, last)
+    names = _names(entry.workspace, entry.definition, stage)
+    return b"".join((head, names, text(entry.user_id), packed, instant(wake)))
+
+
+@lru_cache(maxsize=4096)
+def _names(*names: str | None) -> bytes:
+    """Pack names that many rows have in common."""
+    return b"".join(map(text, names))
 
 
 def identity(row: IdentityRow) -> bytes:
@@ -212,4 +212,4 @@ def identity(row: IdentityRow) -> bytes:
         else (instant(link.time), text(link.message_id), data(link.user.bytes))
     )
     head = _identity(len(IDENTITIES), 16, row.id.bytes, 16, row.profile_id.bytes)
-    return b"".join((head, word(row.workspace), word(row.kind), text(row.value), *evidence))
+    return b"".join((head, _names(row.workspace, row.kind), text(row.value), *evidence))

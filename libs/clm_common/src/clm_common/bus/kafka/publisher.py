@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from clm_common.bus.columns import topics_of
 from clm_common.bus.kafka.batches import Batches
 from clm_common.bus.kafka.lifecycle import (
     FOREIGN,
@@ -48,7 +48,6 @@ _OPEN_WITHIN: Final = 15.0
 _COMPRESSION: Final = "snappy"
 _COMMIT_WITHIN: Final = 8.0  # below the time-out: an expired transaction looks like being fenced
 _ABORT_WITHIN: Final = 2.0
-_PIECE: Final = 300  # messages packed at a time
 _FIRST_WINDOW: Final = 256
 _WIDER: Final = 16
 
@@ -103,7 +102,7 @@ class TransactionalPublisher:
         self._producer = producer
         return seq
 
-    async def publish(self, messages: Iterable[Message], *, seq: int) -> None:
+    async def publish(self, pieces: Iterable[Sequence[Message]], *, seq: int) -> None:
         """Publish messages and the position in one transaction; see `Publisher.publish`.
 
         Raises:
@@ -118,7 +117,7 @@ class TransactionalPublisher:
         self._spent, self._committing = producer, False
         try:
             async with asyncio.timeout(_COMMIT_WITHIN):
-                batches = await self._packed(producer, messages, seq)
+                batches = await self._packed(producer, pieces, seq)
                 await self._transact(producer, batches)
         except FOREIGN as error:
             raise translate(error, f"publishing as {self._id}") from error
@@ -144,13 +143,11 @@ class TransactionalPublisher:
             await discard(spent)
 
     async def _packed(
-        self, producer: AIOKafkaProducer, messages: Iterable[Message], seq: int
+        self, producer: AIOKafkaProducer, pieces: Iterable[Sequence[Message]], seq: int
     ) -> Batches:
-        """Pack messages piece by piece, while what they are made of is in the processor's cache."""
         batches = Batches(compression=_COMPRESSION, transactional=True)
-        left = iter(messages)
-        while piece := [*islice(left, _PIECE)]:
-            for topic in {message.topic for message in piece} - self._partitions.keys():
+        for piece in pieces:
+            for topic in topics_of(piece) - self._partitions.keys():
                 self._partitions[topic] = len(await producer.partitions_for(topic))
             batches.add(piece, self._partitions)
         topic, partition = self._place

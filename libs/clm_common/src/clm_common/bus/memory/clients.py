@@ -132,10 +132,10 @@ class MemoryPublisher:
         values = [record.value for record in part.committed(part.oldest) if record.value]
         return msgspec.json.decode(values[-1], type=Published).seq if values else 0
 
-    async def publish(self, messages: Iterable[Message], *, seq: int) -> None:
+    async def publish(self, pieces: Iterable[Sequence[Message]], *, seq: int) -> None:
         """Publish messages and the position in one transaction; see `Publisher.publish`."""
         await asyncio.sleep(0)
-        messages = [*messages]
+        messages = [message for piece in pieces for message in piece]
         for message in messages:
             refuse_oversize(message)
         epoch, self._epoch = self._epoch, None
