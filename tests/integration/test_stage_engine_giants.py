@@ -15,6 +15,7 @@ from clm_common.contracts.topics import PARTITIONS, partition_of
 from clm_common.instant import HOUR, SECOND
 from clm_common.store.migrations import migrate
 from clm_stage_engine import folding, giants, handlers
+from clm_stage_engine.core.beside import Beside
 from clm_stage_engine.core.eras import Course
 from clm_stage_engine.folding import Claimed, Past
 from clm_stage_engine.journal import Journal
@@ -48,12 +49,14 @@ class Gate:
         past: Past,
         fresh: Sequence[Claimed],
         journal: Journal,
+        *,
+        others: Sequence[Beside] | None = None,
     ) -> Entry:
         """Wait at the gate, then do what `folding.refold` does."""
         if len(past.touches) >= MANY:
             self.begun += 1
             self.opened.wait(20)
-        return folding.refold(course, entry, past, fresh, journal)
+        return folding.refold(course, entry, past, fresh, journal, others=others)
 
     async def reached(self) -> None:
         """Wait until a re-fold has begun."""

@@ -240,8 +240,28 @@ def test_whoever_was_split_off_last_stands_alone_and_the_others_stay_together(
     assert [it for it in EVERYBODY if after[it] == after[one]] == [one] or _follows(world, one)
     for each in others:
         for other in others:
-            if after[each] == after[other]:
+            if after[each] == after[other] and not _linked(world, each, other):
                 assert before[each] == before[other]
+
+
+def test_a_device_whose_merged_user_is_split_off_follows_its_link_again() -> None:
+    world = World()
+    world.receive(seen(0, "m0", by="ada", on="phone"))
+    world.receive(decided("merge", 1, BOB, PHONE))
+    merged = world.owners([ADA, BOB, PHONE])
+
+    world.receive(decided("split", 2, BOB))
+
+    assert merged == {ADA: own(ADA), BOB: own(BOB), PHONE: own(BOB)}
+    assert world.owners([ADA, BOB, PHONE]) == {ADA: own(ADA), BOB: own(BOB), PHONE: own(ADA)}
+
+
+def _linked(world: World, each: Key, other: Key) -> bool:
+    """Tell whether one of the two belongs to the other's user by its link."""
+    rows = [row for key in (each, other) if (row := world.rows.get(own(key))) is not None]
+    return any(
+        it.link is not None and world.rows[it.link.user].profile_id == it.profile_id for it in rows
+    )
 
 
 def _follows(world: World, one: Key) -> bool:
