@@ -9,7 +9,8 @@ LOCAL := libs/clm_local/src/clm_local
 CODE := libs services tests benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo test check generate bench clean lock tools dev-tools
+.PHONY: help up down status logs demo test check check-code check-mypy check-pyright check-audit \
+  generate bench clean lock tools dev-tools
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -31,19 +32,30 @@ demo: tools  ## send a real shop's clickstream through it and show what happened
 	@$(BIN)/clm demo $(ARGS)
 
 # Side by side, each with a Kafka and a PostgreSQL of its own: three, as the tests wait a lot.
+# Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 test: dev-tools  ## test everything on the real servers; ARGS="tests/unit -k name" for less
 	@$(BIN)/python -m clm_local.fetch
-	@$(BIN)/python -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile $(ARGS)
 
+# Two side by side: each of the type checkers keeps one core busy.
 check: dev-tools  ## lint, types, import rules, generated files, known vulnerabilities
+	@$(MAKE) --no-print-directory --jobs 2 check-pyright check-mypy check-code check-audit
+
+check-mypy:
+	$(BIN)/mypy $(wildcard $(CODE))
+
+check-pyright:
+	$(BIN)/pyright
+
+check-code:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard $(CODE))
-	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m clm_common.contracts.generate --check
 	$(BIN)/python -m clm_common.runtime.openapi --check
 	$(BIN)/python -m clm_stage_engine.language.reference --check
+
+check-audit:
 	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock \
 	  >$(VENV)/audit.txt 2>&1 || { cat $(VENV)/audit.txt; exit 1; }
 	@unknown=$$(grep -c 'could not be audited' $(VENV)/audit.txt); test "$$unknown" = 0 || \
