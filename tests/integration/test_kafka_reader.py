@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 
 from clm_common.bus.kafka import KafkaSettings, PartitionReader
 from clm_common.bus.ports import Reader
@@ -119,4 +120,22 @@ async def test_reassigning_while_a_read_waits_gives_nothing_stale(kafka_bootstra
         reader.assign(places)
 
         assert len(await drain(reader, 24)) == 24
+    await bus.close()
+
+
+async def test_a_connection_that_closed_while_it_is_written_to_is_a_broker_away(
+    kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object, **__: object) -> object:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")  # uvloop's
+
+    bus = KafkaBus(kafka_bootstrap)
+    await bus.open()
+    async with bus.reader() as reader:
+        known = await reader.end_offsets(bus.topic)
+        with monkeypatch.context() as patch:
+            patch.setattr(AIOKafkaConnection, "send", closed)
+            with pytest.raises(Unavailable):
+                await reader.end_offsets(bus.topic)
+        assert await reader.end_offsets(bus.topic) == known
     await bus.close()

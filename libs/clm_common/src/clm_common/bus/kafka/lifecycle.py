@@ -20,8 +20,11 @@ from clm_common.errors import ClmError, OwnershipLost, Unavailable
 log: Any = structlog.get_logger()  # Any: structlog's bound loggers are typed by configuration
 
 # What aiokafka raises when a broker is away or refuses. AssertionError and AttributeError too: its
-# state machine asserts transitions that a broker's answer can make impossible.
-FOREIGN: Final = (KafkaError, OSError, TimeoutError, AssertionError, AttributeError)
+# state machine asserts transitions that a broker's answer can make impossible. And RuntimeError:
+# uvloop's, when aiokafka writes to a connection that has just been lost.
+FOREIGN: Final = (
+    KafkaError, OSError, TimeoutError, AssertionError, AttributeError, RuntimeError
+)  # fmt: skip
 
 _CLOSE_WITHIN: Final = 10.0
 _CANCEL_WITHIN: Final = 1.0
