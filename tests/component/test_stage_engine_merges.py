@@ -162,6 +162,7 @@ async def test_a_customer_that_was_merged_can_be_split_off_with_their_devices(
 ) -> None:
     before = await standing(engine)
     await decide(engine, client, ADA, "merge", {"other": BOB, "reason": WHY})
+    engine.clock.set(NOW + SECOND)  # of two decisions at one instant, names say which was first
 
     await decide(engine, client, ADA, "split", {"identifier": "user_id:bob", "reason": "no"})
 
