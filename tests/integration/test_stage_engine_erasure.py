@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
+from uuid import UUID
 
 import pytest
 
@@ -12,9 +13,12 @@ from clm_common.contracts import journey
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import ProfileErased
 from clm_common.contracts.topics import JOURNEY, PARTITIONS, STAGE_CHANGES, partition_of
-from clm_common.instant import DAY, HOUR, SECOND
+from clm_common.instant import DAY, HOUR, SECOND, to_datetime
+from clm_common.runtime.handler import Connection
 from clm_common.store.migrations import migrate
+from clm_stage_engine.core.identity import IdentityRow
 from clm_stage_engine.housekeeping import drop_emptied
+from clm_stage_engine.store import reading
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
@@ -259,3 +263,34 @@ async def test_subscribers_of_the_public_topic_are_told_behind_the_changes(engin
     assert told.profile_id == ada
     assert public[-1].value in river
     assert b"ada" not in (public[-1].value or b"")
+
+
+async def test_what_was_read_before_an_erasure_stays_out_though_the_person_came_back_meanwhile(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = elsewhere("lovelace")
+    held, back = asyncio.Event(), asyncio.Event()
+    load = reading.load_identities
+
+    async def late(tx: Connection, ids: Collection[UUID]) -> list[IdentityRow]:
+        if ids == {profile_id("local", "anonymous_id", device)} and not held.is_set():
+            held.set()
+            await back.wait()
+        return await load(tx, ids)
+
+    await engine.send(touchpoint(NOW - DAY, anonymous=device, user="lovelace", kind="identify"))
+    await engine.settled()
+    monkeypatch.setattr(reading, "load_identities", late)
+    await engine.send(touchpoint(NOW - HOUR, anonymous=device, kind="page"))
+    await held.wait()
+
+    await engine.ask_to_erase("user_id", "lovelace")
+    await engine.folded(0)
+    again = touchpoint(NOW + HOUR, anonymous=device, user="lovelace", kind="identify")
+    await engine.send(again)
+    await engine.folded(1)
+    back.set()
+    await engine.settled()
+
+    times = [row["time"] for row in await engine.fetch("SELECT time FROM history")]
+    assert times == [to_datetime(NOW + HOUR)]

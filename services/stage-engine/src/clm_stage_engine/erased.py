@@ -30,19 +30,18 @@ class Erased:
         self._seen_marks: dict[int, int] = {}
         self._seen_facts: dict[int, int] = {}
         self._gone: list[UUID] = []
-        self._place: dict[UUID, int] = {}
 
     async def refresh(self, tx: Connection) -> None:
-        """Read what was erased since the last time; one statement each where nothing was."""
-        if self._salt is None:
-            self._salt = await erasing.salt(tx)
-        for row in await erasing.new_marks(tx, self._seen_marks):
-            until = from_datetime(row["until"])
-            self._marks[row["hash"]] = max(until, self._marks.get(row["hash"], -1))
-            self._newest = max(self._newest, until)
-            _see(self._seen_marks, row["partition"], row["seq"])
-        for row in await erasing.new_facts(tx, self._seen_facts):
-            self._place[row["profile_id"]] = len(self._gone)
+        """Read what was erased since the last time; one statement where nothing was."""
+        facts = await erasing.new_facts(tx, self._seen_facts)
+        if self._salt is None or facts:  # marks are written together with facts
+            self._salt = self._salt or await erasing.salt(tx)
+            for row in await erasing.new_marks(tx, self._seen_marks):
+                until = from_datetime(row["until"])
+                self._marks[row["hash"]] = max(until, self._marks.get(row["hash"], -1))
+                self._newest = max(self._newest, until)
+                _see(self._seen_marks, row["partition"], row["seq"])
+        for row in facts:
             self._gone.append(row["profile_id"])
             _see(self._seen_facts, row["partition"], row["seq"])
 
@@ -65,10 +64,6 @@ class Erased:
     def since(self, place: int) -> set[UUID]:
         """Give the profiles that have gone since `count` was that much."""
         return set(self._gone[place:])
-
-    def place_of(self, profile: UUID) -> int | None:
-        """Give the place of a profile among those that have gone; None if it is not known."""
-        return self._place.get(profile)
 
     def sift(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """Leave out events from before their person was erased.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from uuid import UUID
+from collections.abc import Sequence
 
 from clm_common.errors import RaceLost
 from clm_common.runtime.handler import Connection
@@ -52,17 +51,18 @@ class Forgetting:
         facts = facts_of(plan, self._claim.next_seq)
         return Erasing(plan, self._claim.partition, facts, self._erased, self._cache, self._relay)
 
-    async def check(self, tx: Connection, profiles: Collection[UUID]) -> None:
-        """Return if the batch in hand was begun knowing that these profiles were erased.
+    async def check(self, tx: Connection) -> None:
+        """Return if nobody was erased since the batch in hand was begun, as far as it has read.
+
+        Whoever was erased and has come back meanwhile looks like anybody else, so what was kept out
+        by what was known then does not say enough.
 
         Raises:
-            RaceLost: it was not: what was decided so far may rest on what is no more.
+            RaceLost: somebody was: what was decided so far may rest on what is no more.
         """
-        places = [self._erased.place_of(each) for each in profiles]
-        if any(place is None for place in places):
-            await self._erased.refresh(tx)
-        if any(place is None or place >= self._known for place in places):
-            raise RaceLost("profile.erased", "a profile was erased since it was read")
+        await self._erased.refresh(tx)
+        if self._known != self._erased.count:
+            raise RaceLost("profile.erased", "somebody was erased since the batch was begun")
 
     def _catch_up(self) -> None:
         if self._known == self._erased.count:

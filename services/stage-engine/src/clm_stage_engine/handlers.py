@@ -275,7 +275,7 @@ class TouchpointHandler:
         found |= {it.id: it for it in loaded}
         new = {it.row.id: it.row for it in resolution.writes}
         erased = {each for each in missing if each in found and found[each].definition == ERASED}
-        await self._forgetting.check(tx, erased)
+        await self._forgetting.check(tx)
         for each in missing:
             if each not in found or each in erased:
                 row = new.get(each) or next(it for it in resolution.owners if it.id == each)
