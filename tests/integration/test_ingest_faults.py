@@ -99,7 +99,7 @@ async def test_ingest_that_starts_while_postgresql_is_away_asks_to_wait_and_reco
         await shop.until_ready()
         known, unknown = await track(shop, key), await track(shop, "wk_unknown")
 
-    assert [(it.status_code, it.headers["retry-after"]) for it in early] == [(503, "1")] * 2
+    assert [(it.status_code, it.headers["retry-after"]) for it in early] == [(503, "2")] * 2
     assert ready.status_code == 503
     assert (known.status_code, unknown.status_code) == (200, 401)
 
