@@ -99,7 +99,7 @@ class Parts(Struct, frozen=True):
         if found is None:
             rules = self.board.rules
             runs = [rules.default.lifecycle.key, *(it.key for it in rules.beside(workspace))]
-            message = f"{key} does not run in this workspace; {', '.join(runs)} do"
+            message = f"{key} does not run in this workspace; running: {', '.join(runs)}"
             raise Rejected(404, "lifecycle.not_running", message)
         return found
 
