@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -12,12 +12,15 @@ from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import IdentityMoved, TouchpointApplied
 from clm_common.instant import DAY, HOUR, SECOND
+from clm_common.runtime.handler import Connection
 from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
+from clm_stage_engine.queries import profiles
 from clm_stage_engine.running import choose
+from clm_stage_engine.views import Profile
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import alias, touchpoint
@@ -105,6 +108,23 @@ async def test_a_merge_is_the_fold_of_both_and_taking_it_back_restores_both_exac
     assert await standing(engine) == before
     applied = [it for it in engine.facts() if isinstance(it, TouchpointApplied)]
     assert all(it.source != "stage-engine" for it in applied)
+
+
+@pytest.mark.usefixtures("two")
+async def test_whoever_is_merged_while_they_are_asked_for_is_found(
+    engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, merged = profiles.get, list[Json]()
+
+    async def late(db: Connection, workspace: str, profile: UUID) -> Profile | None:
+        if not merged:
+            merged.append(await decide(engine, client, ADA, "merge", {"other": BOB, "reason": WHY}))
+        return await get(db, workspace, profile)
+
+    monkeypatch.setattr(profiles, "get", late)
+    found = await told(client, f"/{BOB}")
+
+    assert (found["id"], found["merged_into"], found["touchpoints"]) == (ADA, ADA, 4)
 
 
 @pytest.mark.usefixtures("two")

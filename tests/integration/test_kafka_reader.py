@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from aiokafka.conn import AIOKafkaConnection
 
 from clm_common.bus.kafka import KafkaSettings, PartitionReader
 from clm_common.bus.ports import Reader
@@ -134,7 +133,8 @@ async def test_a_connection_that_closed_while_it_is_written_to_is_a_broker_away(
     async with bus.reader() as reader:
         known = await reader.end_offsets(bus.topic)
         with monkeypatch.context() as patch:
-            patch.setattr(AIOKafkaConnection, "send", closed)
+            for each in reader._consumer._client._conns.values():  # type: ignore[union-attr]
+                patch.setattr(each, "send", closed)
             with pytest.raises(Unavailable):
                 await reader.end_offsets(bus.topic)
         assert await reader.end_offsets(bus.topic) == known

@@ -16,9 +16,11 @@ from clm_stage_engine.api.parts import (
     Behind,
     Instant,
     Limit,
+    Parts,
     Place,
     Reader,
     Recorded,
+    Subject,
     Word,
     find,
     unknown,
@@ -129,19 +131,16 @@ async def _found(
 
 
 @router.get("/v1/profiles/{profile_id}", summary="One profile, now or as it was")
-async def get_profile(asked: Asked, behind: Behind, response: Response) -> Profile:
+async def get_profile(who: Reader, asked: Asked, behind: Behind, response: Response) -> Profile:
     """Give a profile; the id of one that was merged gives the one it was merged into.
 
     With `as_of` the stage the person was in at that instant, as is known today; with `recorded`
     what was believed at that instant; with both, what was believed then about then.
     """
-    async with behind.database.connection() as db:
-        main = behind.lifecycle(asked.workspace).key
-        if asked.sight.is_present:
-            found = await profiles.get(db, asked.workspace, asked.id)
-            await profiles.with_lifecycles(db, main, [] if found is None else [found])
-        else:
-            found = await profiles.get_at(db, asked.workspace, asked.id, asked.sight, main)
+    found = await _seen(behind, asked)
+    if found is None:  # perhaps merged, or unmerged, after it was looked up whose the id is
+        asked = await find(behind, who, asked.asked, asked.sight)
+        found = await _seen(behind, asked)
     if found is None:
         if asked.sight.is_present:
             raise unknown(asked.asked)
@@ -152,6 +151,17 @@ async def get_profile(asked: Asked, behind: Behind, response: Response) -> Profi
         found.merged_into = asked.id
         response.headers["content-location"] = f"/v1/profiles/{asked.id}"
     return found
+
+
+async def _seen(behind: Parts, asked: Subject) -> Profile | None:
+    """Give a profile from where one looks; None where it is in no stage."""
+    async with behind.database.connection() as db:
+        main = behind.lifecycle(asked.workspace).key
+        if not asked.sight.is_present:
+            return await profiles.get_at(db, asked.workspace, asked.id, asked.sight, main)
+        found = await profiles.get(db, asked.workspace, asked.id)
+        await profiles.with_lifecycles(db, main, [] if found is None else [found])
+        return found
 
 
 @router.get("/v1/profiles/{profile_id}/identities", summary="A profile's identifiers")
