@@ -146,8 +146,10 @@ class Count(Compared, frozen=True):
         return replace(self, slots=tuple(map(layout.slot, self.wants())))
 
     def may_hold(self, type_: str | None, event: str | None) -> bool:
-        """Know that what happens now counts."""
+        """Know that what happens now counts, where it cannot have counting start anew."""
+        anew = any(it.may_take(type_, event) for it in self.resets)
         now = self.pattern is None and any(it.takes_all(type_, event) for it in self.of)
+        now = now and not anew
         if self.op in AT_MOST:
             return int(now) <= self.than + AT_MOST[self.op]
         return self.op != "eq" or int(now) <= self.than
