@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from clm_common.contracts.touchpoint import HISTORICAL
 from clm_stage_engine.core.beside import Beside
-from clm_stage_engine.core.explain import record
 from clm_stage_engine.core.fold import State, advance, is_late, lapse
 from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.folding import Claimed, plain, stage_change
+from clm_stage_engine.folding import Claimed, plain, tell
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry, Standing
 
@@ -66,8 +65,7 @@ def _advance(way: Way, entry: Entry, claimed: Sequence[Claimed], journal: Journa
         for change in step.changes:
             past = historical if change.kind == "deadline" else imported
             past = past or change.at < way.beside.began
-            fact = stage_change(lifecycle, entry, change, historical=past)
-            journal.change(fact, record(lifecycle, change))
+            tell(journal, lifecycle, entry, change, historical=past)
         historical = imported
     assert state is not None  # noqa: S101 - there is a touchpoint at least
     folded = lifecycle.digest if entry.state is None else entry.definition
@@ -90,6 +88,5 @@ def _lapse(way: Way, entry: Entry, state: State, now: int, journal: Journal) -> 
     step = lapse(way.lifecycle, state, now)
     for change in step.changes:
         historical = entry.historical or change.at < way.beside.began
-        fact = stage_change(way.lifecycle, entry, change, historical=historical)
-        journal.change(fact, record(way.lifecycle, change))
+        tell(journal, way.lifecycle, entry, change, historical=historical)
     return step.state

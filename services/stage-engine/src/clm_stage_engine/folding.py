@@ -122,8 +122,7 @@ def advance_all(
         imported = bool(arrival.marks) and HISTORICAL in arrival.marks
         for change in step.changes:
             follows = historical if change.kind == "deadline" else imported
-            fact = stage_change(lifecycle, entry, change, historical=follows)
-            journal.change(fact, record(lifecycle, change))
+            tell(journal, lifecycle, entry, change, historical=follows)
         historical = imported
     folded = entry.definition if entry.version else lifecycle.digest
     return entry.advanced(state, count, folded, historical=historical)
@@ -234,8 +233,7 @@ def expire(lifecycle: Lifecycle, entry: Entry, now: int, journal: Journal) -> En
         step = lapse(lifecycle, state, now)
         state = step.state
         for change in step.changes:
-            fact = stage_change(lifecycle, entry, change, historical=entry.historical)
-            journal.change(fact, record(lifecycle, change))
+            tell(journal, lifecycle, entry, change, historical=entry.historical)
     return entry.advanced(state, entry.touchpoints, entry.definition, historical=entry.historical)
 
 
@@ -269,6 +267,14 @@ def _correct(
             journal.change(change, unsaid)
         else:
             journal.explained(change, unsaid)
+
+
+def tell(
+    journal: Journal, lifecycle: Lifecycle, entry: Entry, change: Change, *, historical: bool
+) -> None:
+    """Note a change that the fold has just come to, with its explanation."""
+    fact = stage_change(lifecycle, entry, change, historical=historical)
+    journal.change(fact, record(lifecycle, change))
 
 
 def stage_change(

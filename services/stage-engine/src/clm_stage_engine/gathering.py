@@ -30,16 +30,9 @@ def take_in(
     """Read records; what is no touchpoint, or nobody's, is refused with its reason."""
     arrivals: list[Arrival] = []
     refused: list[Refusal] = []
-    user_blocked, anonymous_blocked = identifiers.user_blocked, identifiers.anonymous_blocked
     for record in records:
         try:
-            arrival = arrive(record)
-            user, anonymous = arrival.user, arrival.anonymous
-            if (user is not None and user_blocked(user[2])) or (
-                anonymous is not None and anonymous_blocked(anonymous[2])
-            ):
-                arrival = _unblocked(arrival, identifiers)
-            arrivals.append(arrival)
+            arrivals.append(_unblocked(arrive(record), identifiers))
         except InvalidMessage as error:
             refused.append(Refusal(record, error))
     return arrivals, refused
@@ -58,6 +51,8 @@ def _unblocked(arrival: Arrival, identifiers: Identifiers) -> Arrival:
     if anonymous is not None and identifiers.anonymous_blocked(anonymous[2]):
         telemetry.IDENTIFIERS_BLOCKED.labels(ANONYMOUS_ID).inc()
         anonymous = None
+    if user is arrival.user and anonymous is arrival.anonymous:
+        return arrival
     if user is None and anonymous is None:
         raise InvalidMessage(
             "touchpoint.identity_blocked",
