@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncGenerator
 from datetime import datetime
 from uuid import UUID
 
 import pytest
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.clock import SystemClock
 from clm_common.contracts.ids import profile_id
 from clm_common.instant import DAY, HOUR, SECOND, to_datetime, to_rfc3339
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
@@ -26,13 +23,6 @@ from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
 ORDER = "Order Completed"
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from itertools import permutations
 
 import msgspec
 import pytest
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.clock import SystemClock
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.topics import TOUCHPOINTS_DLQ
 from clm_common.instant import HOUR, SECOND
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
@@ -23,13 +20,6 @@ from clm_stage_engine.running import choose
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.fixture

@@ -12,14 +12,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.clock import SystemClock
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.instant import HOUR, SECOND
 from clm_common.runtime.listener import listen
 from clm_common.runtime.tokens import Verifier
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
@@ -34,13 +32,6 @@ from tests.support.touchpoints import touchpoint
 ORDER = "Order Completed"
 EVERYTHING = Wish("local")
 BEGINNING = dict.fromkeys(range(TOUCHPOINTS.partitions), 0)
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @asynccontextmanager

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import IdentityMoved, TouchpointApplied
 from clm_common.instant import DAY, HOUR, SECOND
 from clm_common.runtime.handler import Connection
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
@@ -31,13 +28,6 @@ PHONE = str(profile_id("local", "anonymous_id", "phone"))
 WHY = "same address, she called"
 
 Json = Any  # Any: what an answer holds
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.fixture

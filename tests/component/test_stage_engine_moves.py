@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import TouchpointApplied
 from clm_common.instant import DAY, HOUR, SECOND, to_rfc3339
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
@@ -26,13 +23,6 @@ ADA = f"/v1/profiles/{profile_id('local', 'user_id', 'ada')}"
 FRIEND = {"to": "loyalty", "reason": "speaks for us at every fair"}
 
 Json = Any  # Any: what an answer holds
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -15,7 +14,6 @@ from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import TouchpointApplied
 from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS
 from clm_common.instant import DAY, HOUR
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.channel_file import SHIPPED, ChannelFile, shipped, tables
@@ -38,18 +36,6 @@ def with_fair() -> Channels:
     own = "key: own\nrules: [{channel: fair, when: {source: [essen]}}]"
     file = catalog.read(own, "own.yaml", ChannelFile).definition
     return Channels(tables([file, catalog.load(SHIPPED, ChannelFile)["shipped"].definition]))
-
-
-@pytest.fixture
-async def url(database_url: str) -> str:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    return database_url
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncGenerator[Engine]:
-    async with Engine(url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.fixture
@@ -132,18 +118,18 @@ def fair_visitors(channels: Channels) -> Lifecycle:
 
 
 async def test_new_tables_hold_for_what_comes_after_them_and_conditions_ask_the_same(
-    url: str,
+    engine_url: str,
 ) -> None:
     def visit(at: int, user: str) -> Message:
         return touchpoint(at, user=user, kind="page", url="https://shop.example/?utm_source=essen")
 
     broker = MemoryBroker()
-    async with Engine(url, broker, lifecycle=fair_visitors(shipped())) as before:
+    async with Engine(engine_url, broker, lifecycle=fair_visitors(shipped())) as before:
         await before.send(visit(NOW - 9 * DAY, "ada"))
         await before.settled()
 
     ours = with_fair()
-    async with Engine(url, broker, lifecycle=fair_visitors(ours), channels=ours) as engine:
+    async with Engine(engine_url, broker, lifecycle=fair_visitors(ours), channels=ours) as engine:
         await engine.send(
             visit(NOW - 8 * DAY, "bob"),
             touchpoint(NOW - 1 * DAY, user="ada", event="Order Completed"),

@@ -11,10 +11,8 @@ import pytest
 import structlog
 from standardwebhooks import Webhook
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.clock import SystemClock
 from clm_common.instant import HOUR
-from clm_common.store.migrations import migrate
 from clm_common.store.vault import Vault
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
@@ -33,13 +31,6 @@ from tests.support.touchpoints import touchpoint
 ORDER = "Order Completed"
 WEBHOOKS = Webhooks(Vault(PURPOSE, [b"a random text of 32 letters, yes"]))
 CLOCK = SystemClock()
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two ingests on one database, for the modules that ask for them."""
+"""The engine, and two ingests on one database, for the modules that ask for them."""
 
 import uuid
 from collections.abc import AsyncGenerator
@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import pytest_asyncio
 
+from tests.support.engines import engine, engine_url
 from tests.support.ingest import IngestProcess, two_ingests
 from tests.support.servers import DatabaseServer
 
@@ -30,3 +31,6 @@ def shop(pair: tuple[IngestProcess, IngestProcess]) -> IngestProcess:
 def other(pair: tuple[IngestProcess, IngestProcess]) -> IngestProcess:
     """Give the second process."""
     return pair[1]
+
+
+__all__ = ["engine", "engine_url", "other", "pair", "shop"]

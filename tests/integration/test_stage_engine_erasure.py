@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import Collection
 from uuid import UUID
 
 import pytest
@@ -15,7 +15,6 @@ from clm_common.contracts.journey import ProfileErased
 from clm_common.contracts.topics import JOURNEY, PARTITIONS, STAGE_CHANGES, partition_of
 from clm_common.instant import DAY, HOUR, SECOND, to_datetime
 from clm_common.runtime.handler import Connection
-from clm_common.store.migrations import migrate
 from clm_stage_engine.core.identity import IdentityRow
 from clm_stage_engine.housekeeping import drop_emptied
 from clm_stage_engine.store import reading
@@ -38,18 +37,6 @@ TABLES = (
     "erased_identity",
     "profile_erased",
 )
-
-
-@pytest.fixture
-async def url(database_url: str) -> str:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    return database_url
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncGenerator[Engine]:
-    async with Engine(url, MemoryBroker()) as running:
-        yield running
 
 
 async def walk_in(engine: Engine) -> None:
@@ -202,13 +189,15 @@ async def test_an_erasure_amid_traffic_leaves_what_came_after_it_and_nothing_els
     assert [row for row in counted if row["touchpoints"] != row["kept"]] == []
 
 
-async def test_an_erasure_that_was_broken_off_is_done_once_by_the_next_owner(url: str) -> None:
+async def test_an_erasure_that_was_broken_off_is_done_once_by_the_next_owner(
+    engine_url: str,
+) -> None:
     broker = MemoryBroker()
-    async with Engine(url, broker) as first:
+    async with Engine(engine_url, broker) as first:
         await walk_in(first)
         await first.ask_to_erase("user_id", "lovelace")
         await first.crash()
-    async with Engine(url, broker, owner="engine-2") as second:
+    async with Engine(engine_url, broker, owner="engine-2") as second:
         await second.erased_all()
 
         assert "lovelace" not in await everything(second)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 import pytest
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import PARTITIONS, partition_of
 from clm_common.instant import HOUR, SECOND
-from clm_common.store.migrations import migrate
 from clm_stage_engine import folding, giants, handlers
 from clm_stage_engine.core.beside import Beside
 from clm_stage_engine.core.eras import Course
@@ -63,13 +61,6 @@ class Gate:
         async with asyncio.timeout(20):
             while not self.begun:  # noqa: ASYNC110 - another thread's doing
                 await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.fixture

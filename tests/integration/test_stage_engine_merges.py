@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
 import pytest
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import IdentityMoved
 from clm_common.instant import DAY, HOUR
-from clm_common.store.migrations import migrate
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import alias, touchpoint
 
 ORDER = "Order Completed"
-
-
-@pytest.fixture
-async def url(database_url: str) -> str:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    return database_url
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncGenerator[Engine]:
-    async with Engine(url, MemoryBroker()) as running:
-        yield running
 
 
 def stages(engine: Engine, user: str) -> list[str]:

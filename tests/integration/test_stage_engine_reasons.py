@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator
 from uuid import UUID
 
 import pytest
 
-from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.contracts.ids import profile_id
 from clm_common.instant import DAY, HOUR
-from clm_common.store.migrations import migrate
 from clm_stage_engine.core.explain import explain, pack, unpack
 from clm_stage_engine.core.fold import fold, order
 from clm_stage_engine.gathering import load_pasts
@@ -52,13 +49,6 @@ async def evaluated(engine: Engine, profile: UUID) -> dict[UUID, bytes]:
         for it in changes
         if it.kind != "start"
     }
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
-        yield running
 
 
 @pytest.mark.parametrize("seed", range(3))

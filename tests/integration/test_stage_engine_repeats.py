@@ -9,7 +9,6 @@ import pytest
 from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.journey import TouchpointApplied
 from clm_common.instant import HOUR
-from clm_common.store.migrations import migrate
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
@@ -19,17 +18,11 @@ FIRST, SECOND, THIRD = (
 )
 
 
-@pytest.fixture
-async def url(database_url: str) -> str:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    return database_url
-
-
 @pytest.mark.parametrize("arrival", [*permutations((0, 1, 2))], ids=str)
 async def test_one_message_id_at_two_instants_is_two_touchpoints_in_any_order_of_arrival(
-    url: str, arrival: tuple[int, ...]
+    engine_url: str, arrival: tuple[int, ...]
 ) -> None:
-    async with Engine(url, MemoryBroker()) as engine:
+    async with Engine(engine_url, MemoryBroker()) as engine:
         for place in (*arrival, *arrival):
             await engine.send((FIRST, SECOND, THIRD)[place])
             await engine.settled()
@@ -41,8 +34,8 @@ async def test_one_message_id_at_two_instants_is_two_touchpoints_in_any_order_of
     assert rows == [{"touchpoints": 3, "stage": "retention"}]
 
 
-async def test_one_message_id_of_two_users_counts_for_each_of_them(url: str) -> None:
-    async with Engine(url, MemoryBroker()) as engine:
+async def test_one_message_id_of_two_users_counts_for_each_of_them(engine_url: str) -> None:
+    async with Engine(engine_url, MemoryBroker()) as engine:
         await engine.send(
             *(touchpoint(NOW, user=who, kind="page", message_id="one") for who in ("ada", "bob"))
         )

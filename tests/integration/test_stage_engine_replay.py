@@ -21,7 +21,6 @@ from clm_common.contracts.stage_change import StageChange
 from clm_common.errors import Unavailable
 from clm_common.instant import DAY, HOUR
 from clm_common.runtime.tokens import generate_key_pair, jwks
-from clm_common.store.migrations import migrate
 from clm_stage_engine import rebuilding
 from clm_stage_engine.rebuilding import Place, Rebuilding
 from clm_stage_engine.store import mending
@@ -36,14 +35,8 @@ ADA = UUID(str(profile_id("local", "user_id", "u5")))
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    return database_url
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncGenerator[Engine]:
-    async with Engine(url, MemoryBroker()) as opened:
+async def engine(engine_url: str) -> AsyncGenerator[Engine]:
+    async with Engine(engine_url, MemoryBroker()) as opened:
         await opened.send(*crowd())
         await opened.settled()
         await opened.send(
@@ -201,7 +194,7 @@ async def test_a_run_that_was_broken_off_goes_on_and_gives_the_same_answer(
 
 
 async def test_who_is_marked_while_no_engine_runs_is_mended_when_one_does(
-    engine: Engine, url: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, engine_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuilding, "PATIENCE", 0.2)
     before = await row(engine)
@@ -211,7 +204,7 @@ async def test_who_is_marked_while_no_engine_runs_is_mended_when_one_does(
 
     with pytest.raises(Unavailable, match="marked"):
         await replay(engine, swap=True)
-    async with Engine(url, engine.broker, owner="engine-2") as second, asyncio.timeout(30):
+    async with Engine(engine_url, engine.broker, owner="engine-2") as second, asyncio.timeout(30):
         while await mended(second):  # noqa: ASYNC110 - its doing
             await asyncio.sleep(0.05)
 
@@ -224,14 +217,14 @@ async def mended(engine: Engine) -> int:
 
 
 async def test_the_program_says_how_many_differ_and_ends_with_1(
-    engine: Engine, url: str, tmp_path: Path
+    engine: Engine, engine_url: str, tmp_path: Path
 ) -> None:
     async with engine.database.connection() as db:
         await db.execute("UPDATE profile SET stage = 'loyalty' WHERE id = $1", ADA)
 
-    found = await run(url)
-    mended = await run(url, "--swap", "--json", "--checkpoint", str(tmp_path / "place.json"))
-    again = await run(url, f"--profile={ADA}")
+    found = await run(engine_url)
+    mended = await run(engine_url, "--swap", "--json", "--checkpoint", str(tmp_path / "place.json"))
+    again = await run(engine_url, f"--profile={ADA}")
 
     assert found[0] == 1, found
     assert f"{2 * PEOPLE - 1} people are as their history says, 1 were not." in found[1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
 
 import msgspec
 import pytest
@@ -26,18 +25,6 @@ from tests.support.servers import DatabaseServer
 from tests.support.touchpoints import touchpoint
 
 ORDER = "Order Completed"
-
-
-@pytest.fixture
-async def url(database_url: str) -> str:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    return database_url
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncGenerator[Engine]:
-    async with Engine(url, MemoryBroker()) as running:
-        yield running
 
 
 def stages(changes: list[StageChange]) -> list[str]:
@@ -183,12 +170,14 @@ async def test_what_is_no_touchpoint_is_buried_with_its_reason_and_the_partition
     assert stages(engine.timeline("user_id", "u")) == ["reach", "conversion"]
 
 
-async def test_a_crash_between_commit_and_publication_loses_and_doubles_nothing(url: str) -> None:
+async def test_a_crash_between_commit_and_publication_loses_and_doubles_nothing(
+    engine_url: str,
+) -> None:
     broker = MemoryBroker()
     messages = [
         touchpoint(NOW - n * SECOND, user=f"u{n % 7}", event=ORDER) for n in range(200, 0, -1)
     ]
-    first = Engine(url, broker, owner="first")
+    first = Engine(engine_url, broker, owner="first")
     async with first:
         await first.send(*messages[:100])
         await first.settled()
@@ -197,7 +186,7 @@ async def test_a_crash_between_commit_and_publication_loses_and_doubles_nothing(
         await first.folded(200)
         await first.crash()
 
-    async with Engine(url, broker, owner="second") as second:
+    async with Engine(engine_url, broker, owner="second") as second:
         await second.settled()
 
         facts = [it for it in second.facts() if isinstance(it, TouchpointApplied)]

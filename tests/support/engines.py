@@ -1,0 +1,25 @@
+"""An engine for tests that need no other than the usual one; see `engine.Engine`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from clm_common.bus.memory import MemoryBroker
+from clm_common.store.migrations import migrate
+from tests.support.engine import Engine
+
+
+@pytest.fixture
+async def engine_url(database_url: str) -> str:
+    """Give a database with the stage-engine's tables, and nothing in them."""
+    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
+    return database_url
+
+
+@pytest.fixture
+async def engine(engine_url: str) -> AsyncGenerator[Engine]:
+    """Run an engine on a bus in memory."""
+    async with Engine(engine_url, MemoryBroker()) as running:
+        yield running
