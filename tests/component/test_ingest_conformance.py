@@ -4,6 +4,7 @@ Each exchange goes through the shim, and is compared with what the OpenAPI docum
 """
 
 import base64
+import codecs
 import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -128,6 +129,19 @@ async def test_every_route_takes_the_key_in_the_body_and_keeps_it_to_itself(
 
     assert answer.status_code == 200
     assert all(KEY.encode() not in (record.value or b"") for record in world.landed())
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_every_route_passes_over_a_byte_order_mark(world: IngestWorld, path: str) -> None:
+    headers, body = sample(path)
+    marked = codecs.BOM_UTF8 + json.dumps(body).encode()
+
+    answer = await world.post(path, marked, headers={**headers, **BASIC})
+
+    assert answer.status_code == 200
+    (record,) = world.landed()
+    assert (record.value or b"")[:1] == b"{"
+    assert world.letters() == []
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -270,6 +284,16 @@ async def test_rudderstacks_browser_sdk_gets_its_source(world: IngestWorld, path
     assert answer.headers["access-control-allow-origin"] == ORIGIN["origin"]
     assert by_query.json() == answer.json()
     assert_error(await world.http.get("/sourceConfig"), 401, "write_key.missing")
+
+
+async def test_posthogs_browser_sdk_gets_its_config_as_a_script_too(world: IngestWorld) -> None:
+    config = await world.http.get(f"/array/{KEY}/config")
+    script = await world.http.get(f"/array/{KEY}/config.js", headers=ORIGIN)
+
+    assert script.headers["content-type"].startswith("text/javascript")
+    given = script.text.partition("||{},")[2].removesuffix(");")
+    assert json.loads(given) == {KEY: {"config": config.json(), "siteApps": []}}
+    assert_error(await world.http.get("/array/wk_nobody/config.js"), 401, "write_key.unknown")
 
 
 async def test_posthogs_browser_sdk_is_told_that_there_are_no_flags(world: IngestWorld) -> None:

@@ -60,6 +60,28 @@ async def test_the_body_is_json_whatever_it_is_called(
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("path", ["//v1/track", "/v1//track", "///v1/t//"])
+async def test_a_host_that_was_given_with_a_slash_at_its_end_does_no_harm(
+    world: IngestWorld, path: str
+) -> None:
+    answer = await world.http.post(
+        f"http://t.example.com{path}", content=json.dumps(EVENT), headers=BASIC
+    )
+
+    assert answer.status_code == 200
+    assert len(world.landed()) == 1
+
+
+async def test_two_headers_of_encoding_are_read_as_one_list(world: IngestWorld) -> None:
+    body = gzip.compress(gzip.compress(json.dumps(EVENT).encode()))
+    twice = [("content-encoding", "gzip")] * 2
+
+    answer = await world.http.post("/v1/track", content=body, headers=[*BASIC.items(), *twice])
+
+    assert answer.status_code == 200
+    assert [json.loads(record.value or b"") for record in world.landed()] == [EVENT]
+
+
 async def test_a_gzipped_body_is_inflated(world: IngestWorld) -> None:
     body = gzip.compress(json.dumps({"batch": [EVENT]}).encode())
     members = gzip.compress(b'{"batch":[') + gzip.compress(b"]}")
@@ -259,15 +281,43 @@ async def test_a_bad_single_event_is_a_400_and_quarantined(world: IngestWorld) -
 async def test_an_event_that_is_too_large_is_a_413_alone_and_quarantined_in_a_batch() -> None:
     world = IngestWorld(Bounds(limits=Limits(event_bytes=1_000)))
     await world.keyring.refresh()
-    large = {**EVENT, "properties": {"x": "y" * 1_000}}
+    large = {**EVENT, "messageId": "m-large", "properties": {"x": "y" * 1_000}}
 
     single = await world.post("/v1/track", large)
     batch = await world.post("/v1/batch", {"batch": [EVENT, large]})
 
     assert_error(single, 413, "touchpoint.too_large")
-    assert [each["code"] for each in batch.json()["rejected"]] == ["touchpoint.too_large"]
+    rejected = {"index": 1, "messageId": "m-large", "code": "touchpoint.too_large"}
+    assert batch.json()["rejected"] == [rejected]
     assert len(world.landed()) == 1
-    assert len(world.letters()) == 2
+    assert [letter.message_id for letter in world.letters()] == ["m-large"] * 2
+
+
+@pytest.mark.parametrize(
+    ("message_id", "told"),
+    [
+        ('"m-1"', "m-1"),
+        ("7", "7"),
+        ("null", None),
+        ("[]", None),
+        ('"\\u0000"', None),
+        (f'"{"m" * 257}"', None),
+        ('"\\ud800"', None),
+        ('"\xff"', None),
+        ("NaN", None),
+    ],
+)
+async def test_an_event_that_is_too_large_is_told_by_its_id_where_it_has_one(
+    message_id: str, told: str | None
+) -> None:
+    world = IngestWorld(Bounds(limits=Limits(event_bytes=1_000)))
+    await world.keyring.refresh()
+    large = f'{{"x":"{"y" * 1_000}","messageId":{message_id}}}'.encode("latin-1")
+
+    answer = await world.post("/v1/batch", b'{"batch":[%b]}' % large)
+
+    rejected = {"index": 0, "messageId": told, "code": "touchpoint.too_large"}
+    assert (answer.status_code, answer.json()["rejected"]) == (200, [rejected])
 
 
 async def test_while_kafka_is_away_nothing_is_acknowledged(world: IngestWorld) -> None:

@@ -92,6 +92,27 @@ def test_a_broken_body_is_a_400(encoding: str, damage: str) -> None:
     assert (refused.value.status, refused.value.slug) == (400, f"body.{encoding}")
 
 
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,GZip", " gzip , identity,, gzip "])
+def test_what_a_proxy_has_packed_once_more_is_undone_twice(encoding: str) -> None:
+    assert undone(gzip.compress(gzip.compress(b"{}")), encoding) == b"{}"
+
+
+def test_of_two_encodings_the_last_is_undone_first() -> None:
+    assert undone(brotli(gzip.compress(b"{}")), "gzip, br") == b"{}"
+    with pytest.raises(Rejected) as refused:
+        undone(brotli(gzip.compress(b"{}")), "br, gzip")
+    assert (refused.value.status, refused.value.slug) == (400, "body.gzip")
+
+
+def test_a_bomb_within_a_bomb_is_stopped_at_the_first_that_is_too_large() -> None:
+    outer = gzip.compress(gzip.compress(b"[" * 50_000_000) + b"x" * 2 * LIMIT)
+
+    for bomb in (outer, gzip.compress(gzip.compress(b"[" * 50_000_000))):
+        with pytest.raises(Rejected) as refused:
+            undone(bomb, "gzip, gzip")
+        assert refused.value.status == 413
+
+
 def test_several_gzip_members_are_one_body_and_nothing_else_may_follow() -> None:
     assert undone(gzip.compress(b"a") + gzip.compress(b"b"), "gzip") == b"ab"
     for body, encoding in (
@@ -102,7 +123,18 @@ def test_several_gzip_members_are_one_body_and_nothing_else_may_follow() -> None
             undone(body, encoding)
 
 
-@pytest.mark.parametrize("encoding", ["compress", "gzip, gzip", "\xff", "x" * 10_000])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "compress",
+        "gzip, compress",
+        "gzip, gzip, gzip",
+        "gzip;q=1",
+        "\xff",
+        "x" * 10_000,
+        ",".join(["gzip"] * 10_000),
+    ],
+)
 def test_another_encoding_is_a_415(encoding: str) -> None:
     with pytest.raises(Rejected) as refused:
         undone(b"{}", encoding)

@@ -1,4 +1,7 @@
-"""Undoes a body's `Content-Encoding` within a limit, so that a bomb is stopped as it unfolds."""
+"""Undoes a body's `Content-Encoding` within a limit, so that a bomb is stopped as it unfolds.
+
+A proxy may have packed once more what a sender had packed: of a list the last is undone first.
+"""
 
 import zlib
 from collections.abc import Callable
@@ -12,6 +15,9 @@ from clm_ingest.body import Hold, too_large
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 _MAGIC: Final = b"\x1f\x8b"
+_MOST: Final = 2
+"""Codings that a body may be in, one around the other; each costs up to the limit to undo."""
+
 _FULL: Final = "write whole buffer"
 """What cramjam says when what comes out does not fit."""
 
@@ -31,23 +37,28 @@ def inflate(body: bytes, encoding: bytes, *, limit: int, hold: Hold) -> bytes:
 
     Args:
         body: as it was sent.
-        encoding: the `Content-Encoding` header.
+        encoding: the `Content-Encoding` header, of several all of them with commas between.
         limit: bytes it may have, inflated.
         hold: what it takes of the budget.
 
     Raises:
         Rejected: 413 if it inflates beyond the limit, 400 if it is broken, 415 for an encoding we
-            do not know.
+            do not know, or too many of them.
         Unavailable: too much is in memory.
     """
-    name = encoding.strip().lower()
-    if name in {b"", b"identity"}:
-        if body[:2] != _MAGIC:
-            return body
-        name = b"gzip"
-    if name not in _BY_NAME:
-        detail = f"Content-Encoding may be {', '.join(_NAMES)}, or be left out"
+    names = [name for each in encoding.split(b",") if (name := each.strip().lower()) not in _NONE]
+    if not names and body[:2] == _MAGIC:
+        names = [b"gzip"]
+    if len(names) > _MOST or not _BY_NAME.keys() >= {*names}:
+        known = ", ".join(_NAMES)
+        detail = f"Content-Encoding may be {known}, {_MOST} of them, or be left out"
         raise Rejected(415, "body.encoding", detail)
+    for name in reversed(names):
+        body = _undone(name, body, limit, hold)
+    return body
+
+
+def _undone(name: bytes, body: bytes, limit: int, hold: Hold) -> bytes:
     try:
         inflated = _BY_NAME[name](body, limit)
     except _Broken as error:
@@ -112,4 +123,5 @@ _BY_NAME: Final[dict[bytes, Inflate]] = {
     b"zstd": _with_cramjam(cramjam.zstd.decompress_into),
     b"br": _with_cramjam(cramjam.brotli.decompress_into),
 }
+_NONE: Final = frozenset([b"", b"identity"])
 _NAMES: Final = ("gzip", "deflate", "zstd", "br")

@@ -192,7 +192,7 @@ class Tracking:
             raise body.too_large(bounds.body_bytes)
         seconds = None if request.whole else bounds.read_seconds
         sent = await body.read(receive, limit=bounds.body_bytes, seconds=seconds, hold=hold)
-        encoding = request.header(b"content-encoding")
+        encoding = request.header(b"content-encoding") and request.joined(b"content-encoding")
         return inflate(sent, encoding, limit=bounds.body_bytes, hold=hold)
 
     def _admit(

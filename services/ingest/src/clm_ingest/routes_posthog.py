@@ -20,6 +20,12 @@ from clm_ingest.manual_schemas import Results
 from clm_ingest.table import Desk, Doc, Intake, Route, Takes
 
 _TAG: Final = "posthog"
+_SCRIPT: Final = "text/javascript"
+_SCRIPT_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+)
 _WHERE: Final = "Only where `CLM_INGEST_POSTHOG` is on; the write key is the project's token."
 _CONFIG: Final[dict[str, Any]] = {  # Any: a JSON document
     "supportedCompression": ["gzip", "gzip-js", "base64"],
@@ -62,9 +68,21 @@ def _flags(_parcel: Parcel, _verdicts: Verdicts) -> Answer:
 
 
 async def _config(desk: Desk, request: Request, _receive: Receive) -> Answer:
+    return answers.document(_config_of(desk, request))
+
+
+async def _config_script(desk: Desk, request: Request, _receive: Receive) -> Answer:
+    config = _config_of(desk, request)
+    known = msgspec.json.encode({config["token"]: {"config": config, "siteApps": []}})
+    script = b"window._POSTHOG_REMOTE_CONFIG=Object.assign(window._POSTHOG_REMOTE_CONFIG||{},%b);"
+    kind = (b"content-type", _SCRIPT.encode())
+    return Answer(200, script % known, _SCRIPT_HEADERS, kind)
+
+
+def _config_of(desk: Desk, request: Request) -> dict[str, Any]:  # Any: a JSON document
     key = request.params["write_key"]
     desk.keys_of(key)
-    return answers.document({"token": key, **_CONFIG})
+    return {"token": key, **_CONFIG}
 
 
 _CAPTURE: Final = Route(
@@ -137,6 +155,19 @@ POSTHOG: Final = (
             "What PostHog's browser SDK loads first",
             _WHERE,
             gives=dict[str, Any],
+            errors=(401, 503),
+            open=True,
+            tag=_TAG,
+        ),
+    ),
+    Route(
+        "GET",
+        "/array/{write_key}/config.js",
+        _config_script,
+        Doc(
+            "The same as a script, which pages with PostHog's snippet load",
+            _WHERE,
+            gives=_SCRIPT,
             errors=(401, 503),
             open=True,
             tag=_TAG,

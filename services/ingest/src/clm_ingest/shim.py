@@ -3,6 +3,7 @@
 FastAPI's routing and validation would cost a request four times what answering it costs.
 """
 
+import re
 from typing import Final, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,6 +13,7 @@ from clm_ingest.table import Found, Table
 
 _TRACKING: Final = "/v1/"
 _ADMIN: Final = "/v1/admin/"
+_SLASHES: Final = re.compile("//+")
 _NOTHING: Final = Found("/v1/other", {})
 
 
@@ -50,6 +52,9 @@ class Shim:
         """Pass a request on to whom it belongs."""
         path: str = scope["path"]
         found = self._table.find(path)
+        if found is None and "//" in path:  # a host was given with a slash at its end
+            path = _SLASHES.sub("/", path)
+            found = self._table.find(path)
         if found is None and self._prefix and path.startswith(self._prefix):
             found = self._table.find(path.removeprefix(self._prefix))
             if found is not None:

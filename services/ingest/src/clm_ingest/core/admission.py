@@ -28,7 +28,7 @@ from clm_common.contracts.touchpoint import (
     customer_id,
 )
 from clm_ingest.core.crawlers import is_bot
-from clm_ingest.core.glimpse import Fault, Glimpse, examine
+from clm_ingest.core.glimpse import Fault, Glimpse, examine, message_id_in
 from clm_ingest.core.heads import OWN, in_common
 from clm_ingest.core.insiders import Insiders
 from clm_ingest.core.parcel import Limits, Parcel
@@ -271,7 +271,7 @@ def _missing(kind: str | None, customer: str | None, message_id: str | None) -> 
 def _too_large(raw: bytes, limits: Limits) -> Fault:
     kept = f"its first {limits.event_bytes:,} bytes are kept in the quarantine"
     detail = f"an event may have {limits.event_bytes:,} bytes, this one has {len(raw):,}; {kept}"
-    return Fault("touchpoint.too_large", detail)
+    return Fault("touchpoint.too_large", detail, message_id_in(raw))
 
 
 def _rewrite(raw: bytes, message_id: str, kind: str) -> bytes:

@@ -20,7 +20,7 @@ import msgspec
 from clm_common.errors import Rejected
 from clm_ingest.core.cloudevents_touchpoint import touchpoint_of
 from clm_ingest.core.glimpse import UNREADABLE
-from clm_ingest.core.parcel import Limits
+from clm_ingest.core.parcel import Limits, unmarked
 from clm_ingest.core.request import Request
 from clm_ingest.core.translation import (
     Fields,
@@ -168,7 +168,7 @@ def _data_of(event: Fields) -> Any:  # Any: the sender's own JSON
 
 def _json(data: bytes) -> Any:  # Any: the sender's own JSON
     try:
-        return _decode(data)
+        return _decode(unmarked(data))
     except UNREADABLE as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise Untranslatable("touchpoint.malformed", f"data is not JSON: {why}") from None

@@ -42,6 +42,10 @@ class Glimpse(Struct, rename="camel", gc=False):
     context: Context | None = None
 
 
+class _Named(Struct, rename="camel"):
+    message_id: str | int | float | None = None
+
+
 class Fault(Struct, frozen=True):
     """Why an event is not admitted.
 
@@ -75,6 +79,7 @@ _as_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _as_anything: Final = msgspec.json.Decoder().decode
 _as_id: Final = msgspec.json.Decoder(str | int | float | None).decode
 _as_context: Final = msgspec.json.Decoder(Context | None).decode
+_as_named: Final = msgspec.json.Decoder(_Named).decode
 _as_text: Final = msgspec.json.Decoder(str | None).decode
 
 
@@ -114,6 +119,16 @@ def examine(raw: bytes, kind: TouchpointType | None) -> Examined | Fault:
         return Fault(fault.code, fault.detail, message_id)
     has_text_id = bytes(fields.get("messageId", b"null"))[:1] == b'"'
     return Examined(glimpse, rewrite=kind is not None or not has_text_id)
+
+
+def message_id_in(raw: bytes) -> str | None:
+    """Find the id of an event of which nothing else is read; None if it has no usable one."""
+    try:
+        text = customer_id(_as_named(raw).message_id)
+        _check(text, "messageId", "id_invalid")
+    except (*UNREADABLE, _Fault):
+        return None
+    return text
 
 
 def _read(raw: bytes) -> dict[str, Raw]:

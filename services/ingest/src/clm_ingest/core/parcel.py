@@ -1,5 +1,6 @@
 """A request's body, opened: the bytes of each event, and what the body says about all of them."""
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -63,6 +64,11 @@ _as_single: Final = msgspec.json.Decoder(Glimpse).decode
 _as_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
+def unmarked(body: bytes) -> bytes:
+    """Give JSON without the byte order mark that some programs write before it (RFC 8259, 8.1)."""
+    return body.removeprefix(BOM_UTF8)
+
+
 def unpack_single(body: bytes, kind: TouchpointType) -> Parcel:
     """Open the body of a single call.
 
@@ -73,6 +79,7 @@ def unpack_single(body: bytes, kind: TouchpointType) -> Parcel:
     Raises:
         Rejected: 400 if it is not a JSON object.
     """
+    body = unmarked(body)
     try:
         seen = _as_single(body)
         if not _is_suspect(body):
@@ -96,6 +103,7 @@ def unpack_batch(body: bytes, limits: Limits, *, historical: bool = False) -> Pa
         Rejected: 400 if it is not a JSON object with a list `batch`; 413 if that is too long.
     """
     events: Sequence[Raw | bytes]
+    body = unmarked(body)
     try:
         opened = _as_batch(body)
         events, glimpses = opened.batch, _glimpses_of(body)

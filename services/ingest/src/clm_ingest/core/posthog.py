@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from clm_common.errors import Rejected
 from clm_ingest.core.glimpse import UNREADABLE
-from clm_ingest.core.parcel import Limits, Parcel
+from clm_ingest.core.parcel import Limits, Parcel, unmarked
 from clm_ingest.core.posthog_touchpoint import Sender, touchpoint_of
 from clm_ingest.core.request import Request
 from clm_ingest.core.splitting import split
@@ -68,7 +68,7 @@ def unpack_v1(body: bytes, request: Request, limits: Limits) -> Translated:
     Raises:
         Rejected: as `unpack`.
     """
-    envelope, items = _opened(body, limits)
+    envelope, items = _opened(unmarked(body), limits)
     if "batch" not in envelope:
         raise Rejected(400, "body.invalid", "the body must be an object with a list batch")
     name, _, version = request.header(b"posthog-sdk-info").decode("latin-1").partition("/")
@@ -92,6 +92,7 @@ def _json_in(body: bytes, request: Request) -> bytes:
     """Find the JSON in a query, a form or base64."""
     if request.method == "GET":
         return _in_form(request.query)
+    body = unmarked(body)
     is_form = request.header(b"content-type").startswith(_FORM)
     if body[:1] not in {b"{", b"["} and (is_form or _FORM_BODY.match(body)):
         return _in_form(body)

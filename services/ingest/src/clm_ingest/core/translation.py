@@ -13,7 +13,7 @@ from msgspec import Struct
 from clm_common.errors import Rejected
 from clm_ingest.core.admission import Refusal, Verdicts
 from clm_ingest.core.glimpse import UNREADABLE, Fault
-from clm_ingest.core.parcel import Limits, Parcel
+from clm_ingest.core.parcel import Limits, Parcel, unmarked
 from clm_ingest.core.splitting import split
 
 Fields = dict[str, Any]  # Any: JSON
@@ -112,7 +112,7 @@ def object_of(raw: bytes) -> Fields:
         Untranslatable: it is not a JSON object.
     """
     try:
-        value = _decode(raw)
+        value = _decode(unmarked(raw))
     except UNREADABLE as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise Untranslatable("touchpoint.malformed", f"the event is not JSON: {why}") from None
@@ -127,6 +127,7 @@ def items_of(body: bytes, limits: Limits) -> list[Item]:
     Raises:
         Rejected: 400 if it is no array, 413 if it has too many events.
     """
+    body = unmarked(body)
     try:
         raws = [bytes(raw) for raw in _as_list(body)]
     except msgspec.ValidationError as error:
