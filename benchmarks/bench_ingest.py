@@ -90,12 +90,15 @@ class Figure(Struct, frozen=True):
     p99: float
 
 
-def made_up(size: int = USUAL) -> dict[str, object]:
-    """Make an event as a shop's page sends it, of so many bytes of JSON (250 at least)."""
+def made_up(size: int = USUAL, time: str | None = None) -> dict[str, object]:
+    """Make an event as a shop's page sends it, of so many bytes of JSON (250 at least).
+
+    Its time is one of a certain minute, in no order, if none is given.
+    """
     page = f"/p/{random.randrange(10_000)}"
     properties = {"sku": f"G-{random.randrange(900)}", "price": random.randrange(9000) / 100}
     event: dict[str, object] = {
-        "timestamp": f"2026-11-21T19:57:{random.randrange(10, 60)}.{random.randrange(100, 999)}Z",
+        "timestamp": time or f"2026-11-21T19:57:{random.uniform(10, 60):.3f}Z",
         "type": "track",
         "event": random.choice(["Product Viewed", "Product Added", "Order Completed"]),
         "userId": f"user-{random.randrange(100_000)}",
@@ -134,9 +137,9 @@ def request_of(path: str, body: object, key: str) -> bytes:
     return head.encode() + content
 
 
-def batches(key: str, size: int = USUAL) -> Load:
+def batches(key: str, size: int = USUAL, time: str | None = None) -> Load:
     """Make requests of a hundred events of so many bytes."""
-    bodies = [{"batch": [made_up(size) for _ in range(BATCH)]} for _ in range(64)]
+    bodies = [{"batch": [made_up(size, time) for _ in range(BATCH)]} for _ in range(64)]
     return Load(
         f"{BATCH} events of {size} B",
         [request_of("/v1/batch", body, key) for body in bodies],

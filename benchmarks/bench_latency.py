@@ -26,7 +26,7 @@ import uvloop
 
 from benchmarks.bench_ingest import BATCH, CONNECTIONS, batches
 from benchmarks.engines import WITHIN, Engines, engines
-from benchmarks.load import Harvest, Order, send
+from benchmarks.load import MOMENT, Harvest, Order, send
 from benchmarks.support import servers, verdict
 from clm_common.bus.kafka import PartitionReader
 from clm_common.contracts.topics import STAGE_CHANGES
@@ -93,7 +93,8 @@ class Watch:
 def order_of(shop: IngestProcess, key: str, seconds: float, rate: float | None = None) -> Order:
     """Order batches for ingest, as fast as they are answered or at a rate (requests a second)."""
     port = int(shop.url.rpartition(":")[2])
-    return Order([port], batches(key).requests, CONNECTIONS, seconds, rate)
+    live = batches(key, time=MOMENT.decode()).requests
+    return Order([port], live, CONNECTIONS, seconds, rate)
 
 
 async def through(running: Engines, events: int) -> None:

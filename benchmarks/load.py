@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, cast
 
@@ -26,6 +27,9 @@ from msgspec import Struct
 
 TOKEN: Final = b"@@@@@@@@@@@@"
 """Stands in message ids; each request sent has a number of its own there: nothing is a repeat."""
+
+MOMENT: Final = b"@@@@-@@-@@T@@:@@:@@.@@@Z"
+"""Stands for a time; each request sent has the time of its sending there."""
 
 _numbers: Final = itertools.count(random.getrandbits(47))  # another process begins elsewhere
 _END: Final = b"\r\n\r\n"
@@ -38,7 +42,7 @@ class Order(Struct, frozen=True):
     Attributes:
         ports: where to; connections are dealt out in turn.
         requests: complete HTTP requests, of which one at random is sent at a time, its `TOKEN`s
-            replaced.
+            and `MOMENT`s replaced.
         connections: how many at once; each sends one request at a time.
         seconds: for how long.
         rate: requests per second over all connections; None: as fast as they are answered.
@@ -129,7 +133,11 @@ class Talk(asyncio.Protocol):
 
     def _send(self) -> None:
         request = random.choice(self._order.requests)
-        self._transport.write(request.replace(TOKEN, b"%012x" % next(_numbers)))
+        request = request.replace(TOKEN, b"%012x" % next(_numbers))
+        if MOMENT in request:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            request = request.replace(MOMENT, f"{now[:23]}Z".encode())
+        self._transport.write(request)
 
 
 async def fulfil(order: Order) -> Harvest:
