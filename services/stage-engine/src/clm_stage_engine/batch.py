@@ -18,7 +18,7 @@ from clm_stage_engine.core.identity import IdentityRow, Write
 from clm_stage_engine.core.merging import Decision
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
-from clm_stage_engine.store import decisions, lateness, writing
+from clm_stage_engine.store import decisions, lateness, saving, writing
 from clm_stage_engine.store.lateness import Late
 from clm_stage_engine.sweeping import Stretch
 
@@ -84,7 +84,7 @@ class Decided(Struct, frozen=True):
         await writing.change_identities(
             tx, [(it.row, it.expected) for it in self.writes if it.expected is not None]
         )
-        await writing.save_profiles(
+        await saving.save_profiles(
             tx, [(entry, self.wakes.get(entry.id)) for entry in self.entries.values()]
         )
         await writing.check_identities(tx, self.relied)

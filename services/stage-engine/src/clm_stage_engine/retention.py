@@ -30,7 +30,7 @@ from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.giants import apart, given_time
 from clm_stage_engine.profiles import Entry, wakes
 from clm_stage_engine.rules import Rules
-from clm_stage_engine.store import floors, reading, snapshots, standings, writing
+from clm_stage_engine.store import floors, reading, saving, snapshots, standings, writing
 from clm_stage_engine.store.floors import Floor, Place
 from clm_stage_engine.store.snapshots import Older
 
@@ -85,7 +85,7 @@ class Retiring(Struct, frozen=True):
         """
         self.cache.evict(self.entries, ())
         if self.entries:
-            await writing.save_profiles(
+            await saving.save_profiles(
                 tx, [(it, self.deadlines.get(each)) for each, it in self.entries.items()]
             )
             await writing.check_members(tx, list(self.entries), self.identities)

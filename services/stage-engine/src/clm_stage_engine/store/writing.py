@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -16,31 +16,8 @@ from clm_common.instant import from_rfc3339, to_datetime
 from clm_common.runtime.handler import Connection
 from clm_common.store.copying import copy
 from clm_stage_engine.core.identity import IdentityRow, Link
-from clm_stage_engine.profiles import Entry
-from clm_stage_engine.store import packing, standings
+from clm_stage_engine.store import packing
 from clm_stage_engine.store.columns import columns
-
-_STAGE_PROFILES: Final = """
-    CREATE TEMPORARY TABLE IF NOT EXISTS profile_next (
-        id uuid, version bigint, home integer, touchpoints bigint, historical boolean,
-        parted boolean, workspace text, user_id text, stage text, stage_since timestamptz,
-        first_seen timestamptz, last_seen timestamptz, definition text, state bytea,
-        wake_at timestamptz
-    ) ON COMMIT DELETE ROWS
-"""
-
-_SAVE_PROFILES: Final = f"""
-    INSERT INTO profile AS known ({", ".join(packing.PROFILES)})
-    SELECT {", ".join(packing.PROFILES)} FROM pg_temp.profile_next
-    ON CONFLICT (id) DO UPDATE SET
-        version = excluded.version, user_id = excluded.user_id,
-        touchpoints = excluded.touchpoints, stage = excluded.stage,
-        stage_since = excluded.stage_since, first_seen = excluded.first_seen,
-        last_seen = excluded.last_seen, definition = excluded.definition, state = excluded.state,
-        wake_at = excluded.wake_at, historical = excluded.historical,
-        parted = excluded.parted
-    WHERE known.version = excluded.version - 1
-"""  # noqa: S608 - made of constants
 
 _CHANGE_IDENTITIES: Final = """
     UPDATE identity AS known
@@ -122,7 +99,7 @@ async def add_named(tx: Connection, named: Collection[Named]) -> None:
         try:
             await tx.execute(_ADD_NAMED, *columns(rows, 6))
         except asyncpg.ForeignKeyViolationError as error:
-            raise _changed("identity") from error
+            raise changed("identity") from error
 
 
 async def append_history(tx: Connection, rows: Sequence[bytes]) -> None:
@@ -170,31 +147,6 @@ async def append_moves(
         await tx.copy_records_to_table("identity_moved", records=records, columns=_MOVE_COLUMNS)
 
 
-async def save_profiles(tx: Connection, entries: Iterable[tuple[Entry, int | None]]) -> None:
-    """Write profiles, each one version after the one that was read.
-
-    Args:
-        tx: the open transaction.
-        entries: each with the instant (µs) at which its deadlines want to be looked at.
-
-    Raises:
-        RaceLost: one of them has another version by now.
-    """
-    ordered = sorted(entries, key=_by_id)
-    if ordered:
-        await tx.execute(_STAGE_PROFILES)
-        packed = [packing.profile(entry, wake) for entry, wake in ordered]
-        await copy(tx, "profile_next", packing.PROFILES, packed)
-        _expect(await tx.execute(_SAVE_PROFILES), len(packed), "profile")
-        if several := [entry for entry, _ in ordered if entry.further is not None]:
-            await standings.save(tx, several)
-
-
-def _by_id(item: tuple[Entry, int | None]) -> bytes:
-    """Sort key: rows are locked in one order, so that two transactions cannot block each other."""
-    return item[0].id.bytes  # compared at a fifth of the cost of ids
-
-
 async def add_identities(tx: Connection, identities: Collection[IdentityRow]) -> None:
     """Insert identities that were not there.
 
@@ -206,7 +158,7 @@ async def add_identities(tx: Connection, identities: Collection[IdentityRow]) ->
         try:
             await copy(tx, "identity", packing.IDENTITIES, packed)
         except asyncpg.UniqueViolationError as error:
-            raise _changed("identity") from error
+            raise changed("identity") from error
 
 
 async def change_identities(
@@ -231,7 +183,7 @@ async def change_identities(
         for it, was in sorted(changed, key=lambda item: item[0].id)
     ]
     if rows:
-        _expect(await tx.execute(_CHANGE_IDENTITIES, *columns(rows, 10)), len(rows), "identity")
+        expect(await tx.execute(_CHANGE_IDENTITIES, *columns(rows, 10)), len(rows), "identity")
 
 
 async def check_identities(tx: Connection, relied: Collection[IdentityRow]) -> None:
@@ -257,7 +209,7 @@ async def check_members(
     """
     rows = await tx.fetch(_MEMBERS, list(profiles))
     if {row["id"] for row in rows} != set(members):
-        raise _changed("identity")
+        raise changed("identity")
 
 
 def _link(link: Link | None) -> tuple[object, ...]:
@@ -266,11 +218,16 @@ def _link(link: Link | None) -> tuple[object, ...]:
     )
 
 
-def _expect(status: str, count: int, what: str) -> None:
-    """Compare the row count of a command's status, "UPDATE 5", with what it must be."""
+def expect(status: str, count: int, what: str) -> None:
+    """Compare the row count of a command's status, "UPDATE 5", with what it must be.
+
+    Raises:
+        RaceLost: it is another.
+    """
     if int(status.rsplit(" ", 1)[1]) != count:
-        raise _changed(what)
+        raise changed(what)
 
 
-def _changed(what: str) -> RaceLost:
+def changed(what: str) -> RaceLost:
+    """Give what says that rows have changed since they were read."""
     return RaceLost(f"store.{what}_changed", f"a {what} has changed since it was read")
