@@ -179,6 +179,48 @@ async def test_a_body_that_comes_in_parts_is_sent_part_by_part() -> None:
     assert last == b"4\r\nlast\r\n0\r\n\r\n"
 
 
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+def offering(request: bytes) -> bytes:
+    return request.replace(b"Host: t\r\n", b"Host: t\r\n" + OFFER)
+
+
+CHUNKED = b"POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("request_", [FINE, CHUNKED], ids=["with a length", "chunked"])
+@pytest.mark.parametrize("cut", [20, -25, -2, 1_000])
+async def test_who_offers_another_protocol_is_answered_in_ours(
+    port: int, request_: bytes, cut: int
+) -> None:
+    offer = offering(request_)
+    last = FINE.replace(b"Host: t", b"Host: t\r\nConnection: close")
+
+    answers = await conversation(port, offer[:cut], offer[cut:] + offer, last, pause=0.05)
+
+    assert answers.count(b"HTTP/1.1 200") == 3
+    assert answers.count(b'"size": 2') == 3
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0"])
+async def test_an_offer_without_a_body_is_passed_over_too(port: int, protocol: bytes) -> None:
+    offer = OFFER.replace(b"h2c", protocol) + b"Host: t\r\n\r\n"
+
+    answers = await conversation(
+        port, b"GET /a HTTP/1.1\r\n" + offer, b"GET /b HTTP/1.0\r\n" + offer
+    )
+
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert b'"path": "/b"' in answers
+
+
+async def test_a_tunnel_is_refused(port: int) -> None:
+    tunnel = b"CONNECT t:443 HTTP/1.1\r\nHost: t\r\n" + OFFER + b"\r\n"
+
+    assert_refused(await conversation(port, tunnel), b"400 ", "http.invalid")
+
+
 async def test_a_sender_that_waits_to_be_asked_for_its_body_is_asked(port: int) -> None:
     head, _, body = FINE.partition(b"{")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

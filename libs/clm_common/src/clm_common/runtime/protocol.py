@@ -4,6 +4,8 @@ Before the head of a request is complete no app can refuse it, so its size and i
 here. A connection on which nothing is asked is closed like one that has been idle for too long.
 An answer's head leaves together with its body: uvicorn writes them one by one, and to write to a
 connection is the most expensive thing a small request does.
+Nobody here speaks anything else: who offers another protocol (Java's HTTP client does, by `Upgrade:
+h2c`) is answered as if they had not, while httptools would take their body for the new protocol's.
 What is not HTTP is answered as the rest of our errors are, in JSON that any page can read.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, cast
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -72,13 +75,15 @@ class _Joining:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection; costs a request two comparisons when its head arrives in one piece."""
+    """One connection; costs a request a few comparisons when its head arrives in one piece."""
 
     head_bytes = HEAD_BYTES
     head_seconds = HEAD_SECONDS
 
     _head_size = 0
     _head_until: float | None = None
+    _offered = False
+    """The head that was read last offers another protocol; it is read once more without that."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Wait for a first request no longer than for a next one."""
@@ -95,7 +100,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End the head."""
         self._head_until = None
-        super().on_headers_complete()
+        self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._offered:
+            super().on_headers_complete()
 
     def on_response_complete(self) -> None:
         """Send the head of an answer that has no body."""
@@ -104,12 +111,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Say in the scope that nothing of the body has to be waited for."""
+        if self._offered:
+            return
         cast("dict[str, object]", self.scope)[WHOLE] = True
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and hold a head that is not complete to its bounds."""
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
         if self._head_until is None or self.transport.is_closing():
             return
         self._head_size += len(data)
@@ -117,6 +130,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(*_TOO_LARGE)
         else:
             self._close_after(self._head_until - self.loop.time())
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                return self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+
+    def _without_offer(self) -> bytes:
+        """Write the head anew that offers another protocol, without the offer."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        kept = [b"%b: %b\r\n" % it for it in self.headers if it[0] != b"upgrade"]
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(kept))
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
