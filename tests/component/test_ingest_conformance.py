@@ -316,8 +316,10 @@ async def test_posthogs_captures_may_stand_in_a_query(world: IngestWorld, path: 
     taken = await world.http.get(path, params={"data": packed})
     unknown = await world.http.get(path, params={"data": json.dumps({**event, "api_key": "wk_no"})})
     nothing = await world.http.get(path, headers=BASIC)
+    looked = await world.http.head(path, params={"data": packed})
 
     assert (taken.status_code, taken.json()) == (200, {"success": True})
+    assert looked.status_code == 200  # and nothing is taken of it
     assert_error(unknown, 401, "write_key.unknown")
     assert_error(nothing, 400, "body.invalid")
     assert [record.key for record in world.landed()] == [b"acme:u-1"]

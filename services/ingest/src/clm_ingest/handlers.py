@@ -130,8 +130,8 @@ class Tracking:
 
     async def take(self, request: Request, receive: Receive, intake: Intake) -> Answer:
         """Authenticate, read, admit, publish, and tell what became of the events."""
-        if intake.always is not None and request.method == "HEAD":
-            return intake.always  # somebody looks whether there is an image
+        if request.method == "HEAD":  # somebody looks what there is, an image for example
+            return intake.always or answers.SUCCESS
         try:
             with self._budget.hold() as hold:
                 answer = await self._take(request, receive, intake, hold)
