@@ -24,6 +24,7 @@ from clm_stage_engine import definitions, identity_file, store
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.eras import Course
+from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.core.keeping import Keeping
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.erased import Erased
@@ -60,6 +61,7 @@ class Engine:
         channels: Channels | None = None,
         clock: ManualClock | None = None,
         keeping: Keeping = KEEP_ALL,
+        identifiers: Identifiers | None = None,
     ) -> None:
         self.broker = broker
         self.clock = clock or ManualClock(NOW)
@@ -76,6 +78,7 @@ class Engine:
         self.channels = channels or shipped()
         self.erased = Erased()
         self.keeping = keeping
+        self.identifiers = identifiers or identity_file.shipped()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.worker = Worker(
@@ -105,7 +108,7 @@ class Engine:
             claim,
             board=self.board,
             channels=self.channels,
-            identifiers=identity_file.shipped(),
+            identifiers=self.identifiers,
             partitions=TOUCHPOINTS.partitions,
             relay=Relay(claim.partition, publisher, facts),
             clock=self.clock,

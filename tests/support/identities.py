@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from clm_common.contracts import ids
 from clm_stage_engine.core.identity import IdentityRow, Key, Resolution, keys, resolve
-from clm_stage_engine.core.merging import MOST, Decision, Kind, each_once
+from clm_stage_engine.core.merging import BOUNDS, Bounds, Decision, Kind, each_once
 from clm_stage_engine.core.regrouping import Around, regroup
 
 WORKSPACE = "shop"
@@ -49,7 +49,14 @@ class Taken(Struct, frozen=True):
     keys: tuple[Key, ...]
 
 
-def decided(kind: Kind, at: int, *members: Key, undoes: Taken | None = None) -> Taken:
+def shared(kind: str, value: str) -> Key:
+    """Name an address or the like."""
+    return (WORKSPACE, kind, value)
+
+
+def decided(
+    kind: Kind, at: int, *members: Key, undoes: Taken | None = None, rank: int = 0
+) -> Taken:
     """Decide about identities; the same words give the same decision."""
     named = undoes.keys if undoes else members
     name = f"{kind}@{at}:{named}"
@@ -62,6 +69,7 @@ def decided(kind: Kind, at: int, *members: Key, undoes: Taken | None = None) -> 
             name,
             tuple(map(own, named)),
             undoes=undoes.decision.id if undoes else None,
+            rank=rank,
         ),
         named,
     )
@@ -70,10 +78,10 @@ def decided(kind: Kind, at: int, *members: Key, undoes: Taken | None = None) -> 
 class World:
     """What is stored, and what each batch does to it."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
         self.rows: dict[UUID, IdentityRow] = {}
         self.decisions: dict[UUID, Decision] = {}
-        self._most = most
+        self._bounds = bounds
 
     def receive(self, *batch: Seen | Taken) -> Resolution:
         """Resolve a batch of touchpoints and decisions, and store what it says."""
@@ -82,9 +90,11 @@ class World:
         known = {key: self.rows[own(key)] for key in keys(sightings) if own(key) in self.rows}
         found = resolve(sightings, known, ids.profile_id)
         named = {own(key): key for it in taken for key in it.keys}
-        if named or any(it.row.decided for it in found.writes):
+        linked = any(it.row.link is not None for it in found.writes)
+        decided_about = any(it.row.decided for it in found.writes)
+        if named or decided_about or (linked and self._bounds.bounds_devices):
             news = list(each_once(it.decision for it in taken).values())
-            found = regroup(found, self._around(), news, named, self._most)
+            found = regroup(found, self._around(), news, named, self._bounds)
             self.decisions = each_once([*self.decisions.values(), *news])
         for write in found.writes:
             assert self.rows.get(write.row.id) == write.expected

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID
 from clm_stage_engine.core.identity import Key, Moved
-from clm_stage_engine.core.merging import Kind
-from tests.support.identities import Seen, Taken, World, decided, device, own, seen, user
+from clm_stage_engine.core.merging import Bounds, Kind, Refusal, groups
+from tests.support.identities import Seen, Taken, World, decided, device, own, seen, shared, user
 
 ADA, BOB, CYD = user("ada"), user("bob"), user("cyd")
 PHONE, LAPTOP = device("phone"), device("laptop")
-EVERYBODY = (ADA, BOB, CYD, PHONE, LAPTOP)
+EMAIL, NUMBER = shared("email", "home@example.com"), shared("phone", "+4930123456")
+EVERYBODY = (ADA, BOB, CYD, PHONE, LAPTOP, EMAIL, NUMBER)
+RANKS = {USER_ID: 1, "email": 3, "phone": 4, ANONYMOUS_ID: 9}
+USUAL = Bounds({USER_ID: 20}, RANKS)
+"""An installation where addresses and numbers join, but never two customers."""
 
 
 def test_a_merged_user_goes_to_whom_they_are_merged_into_with_their_devices() -> None:
@@ -143,11 +150,123 @@ def test_devices_that_were_merged_follow_the_first_link_of_either() -> None:
 
 
 def test_aliases_that_would_make_one_person_of_too_many_join_nobody() -> None:
-    world = World(most=2)
+    world = World(Bounds({USER_ID: 2}))
 
     world.receive(decided("alias", 1, ADA, BOB), decided("alias", 2, ADA, CYD))
 
     assert (world.owner(BOB), world.owner(CYD)) == (own(ADA), own(CYD))
+
+
+def match(at: int, what: Key, who: Key) -> Taken:
+    return decided("match", at, what, who, rank=RANKS[what[1]])
+
+
+def test_devices_that_name_one_address_are_one_person_and_the_first_is_whose() -> None:
+    world = World(USUAL)
+
+    world.receive(match(2, EMAIL, LAPTOP), match(1, EMAIL, PHONE))
+
+    assert {world.owner(it) for it in (PHONE, LAPTOP, EMAIL)} == {own(PHONE)}
+
+
+def test_a_device_that_names_a_customer_s_address_is_the_customer_s() -> None:
+    world = World(USUAL)
+    world.receive(match(1, EMAIL, ADA))
+
+    found = world.receive(seen(2, "m2", on="phone"), match(2, EMAIL, PHONE))
+
+    assert world.owner(PHONE) == own(ADA)
+    assert found.owners[0].profile_id == own(ADA)
+
+
+def test_an_address_never_joins_two_customers_where_their_ids_are_stronger() -> None:
+    world = World(USUAL)
+
+    world.receive(match(1, EMAIL, ADA), match(2, EMAIL, BOB))
+
+    assert (world.owner(ADA), world.owner(BOB), world.owner(EMAIL)) == (
+        own(ADA),
+        own(BOB),
+        own(ADA),
+    )
+
+
+def test_a_stronger_kind_joins_customers_of_different_ids() -> None:
+    crm = shared("crm", "7")
+    world = World(Bounds({}, {"crm": 1, USER_ID: 2}))
+
+    world.receive(decided("match", 1, crm, ADA, rank=1), decided("match", 2, crm, BOB, rank=1))
+
+    assert world.owner(BOB) == own(ADA)
+
+
+def test_of_what_one_call_names_the_stronger_joins_and_the_weaker_gives_way() -> None:
+    world = World(USUAL)
+    world.receive(match(1, EMAIL, ADA), match(1, NUMBER, BOB))
+
+    world.receive(match(2, NUMBER, PHONE), match(2, EMAIL, PHONE))
+
+    assert world.owner(PHONE) == own(ADA)
+    assert world.owner(NUMBER) == own(BOB)
+
+
+def test_a_login_is_stronger_than_an_address_whichever_arrives_first() -> None:
+    login = seen(3, "m3", by="bob", on="phone")
+    news: list[Seen | Taken] = [match(1, EMAIL, ADA), match(2, EMAIL, PHONE), login]
+
+    for order in permutations(news):
+        world = World(USUAL)
+        for it in order:
+            world.receive(it)
+        assert world.owners([ADA, PHONE]) == {ADA: own(ADA), PHONE: own(BOB)}
+
+
+def test_a_person_has_no_more_addresses_than_they_may_have() -> None:
+    world = World(Bounds({"email": 1}, RANKS))
+    other = shared("email", "other@example.com")
+
+    world.receive(match(1, EMAIL, ADA), match(2, other, ADA), match(3, other, PHONE))
+
+    assert world.owner(EMAIL) == own(ADA)
+    assert world.owner(other) == world.owner(PHONE) == own(PHONE)
+
+
+def test_devices_beyond_the_limit_stay_apart_until_one_before_them_goes() -> None:
+    world = World(Bounds({ANONYMOUS_ID: 1}))
+    world.receive(seen(2, "m2", on="laptop", by="ada"), seen(3, "m3", on="laptop"))
+    assert world.owner(LAPTOP) == own(ADA)
+
+    found = world.receive(seen(1, "m1", on="phone", by="ada"))
+    then = world.owners([PHONE, LAPTOP])
+    world.receive(seen(0, "m0", on="phone", by="bob"))
+
+    assert [(it.identity_id, it.target) for it in found.moved] == [(own(LAPTOP), own(LAPTOP))]
+    assert then == {PHONE: own(ADA), LAPTOP: own(LAPTOP)}
+    assert world.owners([PHONE, LAPTOP]) == {PHONE: own(BOB), LAPTOP: own(ADA)}
+
+
+def test_devices_join_nobody_where_none_may_be_theirs() -> None:
+    world = World(Bounds({ANONYMOUS_ID: 0}))
+
+    world.receive(seen(1, "m1", on="phone", by="ada"), seen(2, "m2", on="phone"))
+
+    assert world.owner(PHONE) == own(PHONE)
+
+
+def test_why_an_alias_or_a_match_joins_nobody_is_told() -> None:
+    bounds = Bounds({USER_ID: 1, "email": 1}, RANKS)
+    one, other = match(1, EMAIL, ADA), match(2, EMAIL, BOB)
+    alias, third = decided("alias", 3, ADA, CYD), match(4, shared("email", "x@example.com"), ADA)
+    world = World(bounds)
+    world.receive(one, other, alias, third)
+
+    found = groups(world.decisions.values(), world.rows, bounds)
+
+    assert found.refused == {
+        other.decision.id: Refusal("priority", USER_ID),
+        alias.decision.id: Refusal("limit", USER_ID),
+        third.decision.id: Refusal("limit", "email"),
+    }
 
 
 def _seen(number: int, at: int, by: str | None, on: str | None) -> Seen:
@@ -177,8 +296,23 @@ def _split(at: int, one: Key) -> Taken:
 
 _kinds: st.SearchStrategy[Kind] = st.sampled_from(["alias", "merge"])
 _joins = st.builds(_join, _kinds, st.integers(0, 6), _pairs)
+_matches = st.builds(
+    match,
+    st.integers(0, 6),
+    st.sampled_from([EMAIL, NUMBER]),
+    st.sampled_from([ADA, BOB, CYD, PHONE, LAPTOP]),
+)
+_bounds = st.sampled_from(
+    [
+        Bounds({USER_ID: 2}),
+        USUAL,
+        Bounds({USER_ID: 1, "email": 1, "phone": 1}, RANKS),
+        Bounds({ANONYMOUS_ID: 1}, RANKS),
+        Bounds({ANONYMOUS_ID: 0, USER_ID: 2}, {"phone": 1, USER_ID: 2, "email": 3}),
+    ]
+)
 _splits = st.builds(_split, st.integers(0, 6), st.sampled_from(EVERYBODY))
-_decisions = st.lists(_joins | _splits, max_size=6)
+_decisions = st.lists(_joins | _splits | _matches, max_size=6)
 
 
 @st.composite
@@ -190,11 +324,11 @@ def _news(draw: st.DrawFn) -> list[Seen | Taken]:
     return [*sightings, *taken, *(decided("unmerge", 7, undoes=it) for it in back)]
 
 
-@given(_news(), st.data())
+@given(_news(), _bounds, st.data())
 def test_any_order_batching_and_repeats_give_everybody_to_the_same_profiles(
-    news: list[Seen | Taken], data: st.DataObject
+    news: list[Seen | Taken], bounds: Bounds, data: st.DataObject
 ) -> None:
-    at_once, bit_by_bit = World(most=2), World(most=2)
+    at_once, bit_by_bit = World(bounds), World(bounds)
     at_once.receive(*news)
     repeats = data.draw(st.lists(st.sampled_from(news), max_size=3)) if news else []
     arrival = data.draw(st.permutations([*news, *repeats]))
@@ -210,11 +344,11 @@ def test_any_order_batching_and_repeats_give_everybody_to_the_same_profiles(
     assert bit_by_bit.owners(EVERYBODY) == at_once.owners(EVERYBODY)
 
 
-@given(_news(), _joins | _splits, st.data())
+@given(_news(), _joins | _splits | _matches, _bounds, st.data())
 def test_taking_a_decision_back_restores_everybody(
-    news: list[Seen | Taken], decision: Taken, data: st.DataObject
+    news: list[Seen | Taken], decision: Taken, bounds: Bounds, data: st.DataObject
 ) -> None:
-    without, taken_back = World(), World()
+    without, taken_back = World(bounds), World(bounds)
     without.receive(*(it for it in news if it != decision))
     split = data.draw(st.integers(0, len(news)))
 
@@ -224,6 +358,21 @@ def test_taking_a_decision_back_restores_everybody(
     taken_back.receive(decided("unmerge", 9, undoes=decision))
 
     assert taken_back.owners(EVERYBODY) == without.owners(EVERYBODY)
+
+
+@given(_news(), _bounds)
+def test_nobody_has_more_devices_than_they_may_have_but_by_decision(
+    news: list[Seen | Taken], bounds: Bounds
+) -> None:
+    world = World(bounds)
+    world.receive(*news)
+    most = bounds.limits.get(ANONYMOUS_ID, len(EVERYBODY))
+    found = groups(world.decisions.values(), world.rows, bounds)
+
+    for one in (ADA, BOB, CYD):
+        mine = [it for it in (PHONE, LAPTOP) if world.owner(it) == world.owner(one)]
+        decided_about = set(found.group(own(one)))
+        assert len(mine) <= most or {own(it) for it in mine} <= decided_about
 
 
 @given(_news(), st.sampled_from(EVERYBODY))

@@ -116,6 +116,7 @@ class Decision(Struct):
     cause: str
     identifiers: list[Named]
     undone_by: UUID | None
+    without_effect: str | None = None
 
 
 class Decisions(Struct):

@@ -18,7 +18,6 @@ from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.core.identity import IdentityRow, Resolution, Write
 from clm_stage_engine.core.snapshot import Snapshot
-from clm_stage_engine.core.traits import IDENTIFY
 from clm_stage_engine.folding import Claimed, Past, in_order
 from clm_stage_engine.store import reading, snapshots
 from clm_stage_engine.store.writing import Named
@@ -64,12 +63,10 @@ def _unblocked(arrival: Arrival, identifiers: Identifiers) -> Arrival:
 def named(
     pairs: Sequence[tuple[Arrival, IdentityRow]], identifiers: Identifiers
 ) -> dict[tuple[str, str, UUID], Named]:
-    """Give the attributes that identify calls name, of each the one said first."""
+    """Give the attributes that touchpoints name, of each the one said first."""
     found: dict[tuple[str, str, UUID], Named] = {}
     for arrival, row in pairs:
-        if arrival.type != IDENTIFY:
-            continue
-        for said in identifiers.said(arrival.body):
+        for said in identifiers.said(arrival.type, arrival.body):
             if said.value is None:
                 telemetry.IDENTIFIERS_BLOCKED.labels(identifiers.known(said.kind)).inc()
                 continue

@@ -1,12 +1,12 @@
 """Resolving a batch: whose its touchpoints are, by links and by what somebody decided.
 
-Links are resolved from memory. The rows around are read only where a batch holds a decision, or a
-new link of an identity that somebody decided about.
+Links are resolved from memory. The rows around are read only where a batch holds a decision, a new
+link of an identity that somebody decided about, or any new link where devices are limited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.deciding import KINDS, Said, said
 from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.core.identity import Key, Resolution, keys, resolve
+from clm_stage_engine.core.matching import matches
 from clm_stage_engine.core.merging import Decision, each_once
 from clm_stage_engine.core.ours import DECISIONS
 from clm_stage_engine.core.regrouping import regroup
@@ -60,18 +61,31 @@ class Resolver:
         """Tell whose touchpoints these are, and whose they make others."""
         deciding = [it for it in arrivals if it.type in KINDS]
         touches = [it for it in arrivals if it.type not in DECISIONS] if deciding else arrivals
-        asked = [found for it in deciding if (found := self._said(it)) is not None]
+        asked = [*self._asked(deciding, touches)]
         resolution = await self._link(tx, touches)
-        if not asked and not any(it.row.decided for it in resolution.writes):
+        if not asked and not self._meets(resolution):
             return Resolved(touches, resolution)
         return await self._regroup(tx, touches, resolution, asked)
 
-    def _said(self, arrival: Arrival) -> Said | None:
-        """Read a decision; one about somebody who was erased since is none."""
-        found = said(arrival, self._blocks, decision_id, profile_id)
-        if found is None or self._erased.is_out(found.keys.values(), arrival.time):
-            return None
-        return found
+    def _asked(self, deciding: Sequence[Arrival], touches: Sequence[Arrival]) -> Iterator[Said]:
+        """Read decisions and matches; one about somebody who was erased since is none."""
+        for arrival in deciding:
+            found = said(arrival, self._blocks, decision_id, profile_id)
+            if found is not None and not self._is_out(found, arrival):
+                yield found
+        for arrival in touches if self._identifiers.joining else ():
+            for match in matches(arrival, self._identifiers, decision_id, profile_id):
+                if not self._is_out(match, arrival):
+                    yield match
+
+    def _is_out(self, found: Said, arrival: Arrival) -> bool:
+        return self._erased.is_out(found.keys.values(), arrival.time)
+
+    def _meets(self, resolution: Resolution) -> bool:
+        """Tell whether links alone cannot tell: of whoever is linked, others must be looked at."""
+        if self._identifiers.bounds.bounds_devices:
+            return any(it.row.link is not None for it in resolution.writes)
+        return any(it.row.decided for it in resolution.writes)
 
     def _blocks(self, key: Key) -> bool:
         _, kind, value = key
@@ -104,7 +118,7 @@ class Resolver:
         known = {it.id: it for it in around.decisions}
         fresh = each_once(it.decision for it in asked).values()
         news = [it for it in fresh if it.id not in known or it.place < known[it.id].place]
-        if not news and not any(it.row.decided for it in resolution.writes):
+        if not news and not self._meets(resolution):
             return Resolved(arrivals, resolution)
-        regrouped = regroup(resolution, around, news, named)
+        regrouped = regroup(resolution, around, news, named, self._identifiers.bounds)
         return Resolved(arrivals, regrouped, news)

@@ -86,7 +86,7 @@ class IdentityPage(BaseModel):
 class Named(BaseModel):
     """An identifier that a decision is about."""
 
-    kind: str = Field(description="`user_id` or `anonymous_id`.")
+    kind: str = Field(description="`user_id`, `anonymous_id`, or of a match `email` and the like.")
     value: str
 
 
@@ -94,25 +94,36 @@ class Decision(BaseModel):
     """Somebody's decision about who is one person."""
 
     id: UUID
-    kind: Literal["alias", "merge", "split", "unmerge"]
+    kind: Literal["alias", "match", "merge", "split", "unmerge"]
     at: datetime = Field(description="Its place among the others, in event time.")
     recorded_at: datetime | None = Field(
         description="When it was written down; null: it is safe, and will be in a moment."
     )
-    reason: str | None = Field(description="Why; an alias call says none.")
-    author: str | None = Field(description="The `sub` of the token; null: an alias call.")
+    reason: str | None = Field(description="Why; a sender's call says none.")
+    author: str | None = Field(
+        description="The `sub` of the token; null: an alias call, or the match of an identify call."
+    )
     cause: str = Field(description="source/message id of what said it.")
     identifiers: list[Named] = Field(
         description="Of a merge first into whom; of an unmerge those of what it takes back."
     )
     undoes: UUID | None = Field(description="The decision that it takes back.")
     undone_by: UUID | None = Field(description="The decision that took it back.")
+    without_effect: str | None = Field(
+        default=None,
+        description="Why it joins nobody: which kind of identifier forbids it, and how.",
+    )
 
 
 class DecisionPage(BaseModel):
     """Some of the decisions about a person, the newest first."""
 
     decisions: list[Decision]
+    beyond_limit: list[Named] = Field(
+        default_factory=list[Named],
+        description="Devices that were linked to the person and stay apart, because they have as "
+        "many as `identity.yaml` allows.",
+    )
     next: str | None = Next
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -50,10 +51,15 @@ def merges(person: str, *, as_json: bool) -> None:
 
 def told(it: Decision) -> list[str]:
     """Say a decision in lines."""
-    taken_back = "  [dim]taken back[/]" if it.undone_by else ""
-    head = f"[bold]{it.at:%Y-%m-%d %H:%M}[/]  {it.kind}: {_names(it)}{taken_back}"
-    by = escape(it.author or it.cause)
-    return [head, f"    {by}: {escape(it.reason or 'an alias call')}", f"    [dim]{it.id}[/]"]
+    fate = "taken back" if it.undone_by else it.without_effect
+    note = f"  [dim]{escape(fate)}[/]" if fate else ""
+    head = f"[bold]{it.at:%Y-%m-%d %H:%M}[/]  {it.kind}: {_names(it)}{note}"
+    said = escape(it.reason or _CALLS.get(it.kind, "erased"))
+    return [head, f"    {escape(it.author or it.cause)}: {said}", f"    [dim]{it.id}[/]"]
+
+
+_CALLS: Final = {"alias": "an alias call", "match": "an identify call"}
+"""What decides without a reason."""
 
 
 def _names(it: Decision) -> str:

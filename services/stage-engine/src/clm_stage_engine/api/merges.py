@@ -53,8 +53,9 @@ class NewSplit(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    identifier: Annotated[Word, StringConstraints(pattern=r"^(user_id|anonymous_id):.")] = Field(
-        description="`user_id:42` or `anonymous_id:…`; it gets a profile of its own."
+    identifier: Annotated[Word, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*:.")] = Field(
+        description="`user_id:42` or `anonymous_id:…`, which gets a profile of its own; or what "
+        "joined others, such as `email:ada@example.com`, which joins them no more."
     )
     reason: Reason = Field(description="Why.")
 
@@ -88,11 +89,12 @@ class Asking:
             identifiers=[Named(kind=it, value=value) for it, value in decision.members],
             undoes=decision.undoes,
             undone_by=None,
+            without_effect=None,
         )
         if named and (known := await self._recorded(made)):
             response.status_code = 200
             return known
-        routed = dict(decision.members[:1])
+        routed = await self._routed(decision)
         occasion = Occasion(
             workspace,
             routed.get(USER_ID),
@@ -103,6 +105,18 @@ class Asking:
         )
         await self._behind.producer.publish([message(kind, decision, occasion)])
         return made
+
+    async def _routed(self, decision: ByHand) -> dict[str, str]:
+        """Give the id that the event goes by: the first member that is one, or the profile's own.
+
+        Raises:
+            Rejected: 404; the person was erased at this moment.
+        """
+        own = [it for it in decision.members if it[0] in {USER_ID, ANONYMOUS_ID}]
+        if not own:
+            async with self._behind.database.connection() as db:
+                own = [await _name(db, self.who, self.subject.id)]
+        return dict(own[:1])
 
     async def _recorded(self, made: Decision) -> Decision | None:
         async with self._behind.database.connection() as db:
@@ -199,13 +213,18 @@ async def post_split(
     undo it; it may be merged again. A customer's devices go with the customer. 202 says that it
     is safe.
     """
-    asked = await find(behind, who, profile_id, PRESENT)
     kind, _, value = body.identifier.partition(":")
+    kinds = [USER_ID, ANONYMOUS_ID, *sorted(behind.identifiers.joining)]
+    if kind not in kinds:
+        raise Rejected(422, "request.invalid", f"identifier must be of {', '.join(kinds)}")
+    asked = await find(behind, who, profile_id, PRESENT)
     async with behind.database.connection() as db:
         mine = await sights.members(db, who.workspace, asked.id, FOREVER)
         if (kind, value) not in {(row["kind"], row["value"]) for row in mine}:
             raise Rejected(404, "split.unknown", f"{body.identifier} is none of this person's")
-        alone = await merging.stands_alone(db, who.workspace, kind, value)
+        alone = await merging.stands_alone(
+            db, who.workspace, (kind, value), behind.identifiers.bounds
+        )
     if alone and not key:
         raise Rejected(409, "split.alone", f"{body.identifier} has a profile of its own already")
     decision = ByHand(((kind, value),), body.reason, who.subject)
@@ -220,7 +239,8 @@ async def get_merges(
     async with behind.database.connection() as db:
         mine = await sights.members(db, asked.workspace, asked.id, FOREVER)
         ids = [row["id"] for row in mine]
-        return await merging.about(db, asked.workspace, ids, Page(cursor, limit))
+        bounds = behind.identifiers.bounds
+        return await merging.about(db, asked.workspace, ids, bounds, Page(cursor, limit))
 
 
 async def _name(db: Connection, who: Principal, profile: UUID) -> Pair:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from clm_stage_engine.core.identity import IdentityRow, Key, Moved, Resolution, Write
-from clm_stage_engine.core.merging import MOST, Decision, Groups, groups, profile_of
+from clm_stage_engine.core.merging import BOUNDS, Bounds, Decision, Groups, groups, profile_of
 
 
 class Around(Struct, frozen=True):
@@ -33,7 +33,7 @@ def regroup(
     around: Around,
     news: Sequence[Decision],
     named: Mapping[UUID, Key],
-    most: int = MOST,
+    bounds: Bounds = BOUNDS,
 ) -> Resolution:
     """Give the resolution of a batch with its decisions.
 
@@ -42,16 +42,15 @@ def regroup(
         around: what is stored.
         news: the batch's decisions that are not stored yet.
         named: the identifiers that these name, by id.
-        most: see `groups`.
+        bounds: see `groups`.
     """
     table = _Table(resolution, around, named)
-    before = groups(around.decisions, table.now, most)
-    after = groups([*around.decisions, *news], table.now, most)
+    before = groups(around.decisions, table.stored, bounds)
+    after = groups([*around.decisions, *news], table.now, bounds)
+    named_now = {member for it in news for member in it.members}
+    regrouped = {it for it in (*before.of, *after.of) if before.group(it) != after.group(it)}
     touched = {
-        each
-        for it in news
-        for member in it.members
-        for each in (*before.group(member), *after.group(member))
+        each for it in named_now | regrouped for each in (*before.group(it), *after.group(it))
     }
     final = {row.id: row for row in table.regrouped(after, touched)}
     kept = [it for it in resolution.writes if it.expected is None or it.row.id not in final]

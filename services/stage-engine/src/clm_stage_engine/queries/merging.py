@@ -10,10 +10,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from clm_common.contracts.ids import USER_ID
+from clm_common.contracts.ids import ANONYMOUS_ID
 from clm_common.instant import from_datetime, to_datetime
 from clm_common.runtime.handler import Connection
-from clm_stage_engine.core.merging import groups, profile_of
+from clm_stage_engine.core.merging import Bounds, Refusal, groups, profile_of
 from clm_stage_engine.cursor import Cursor, Micros, Page, cut
 from clm_stage_engine.store import decisions
 from clm_stage_engine.store.ids import profile_id
@@ -45,6 +45,12 @@ _NAMES: Final = """
 """
 
 
+_WHY: Final = {
+    "limit": "{}: one person may not have as many",
+    "priority": "{}: is stronger, and differs",
+}
+
+
 class _Place(Struct, array_like=True, frozen=True):
     """Where a page ended."""
 
@@ -63,9 +69,16 @@ async def one(db: Connection, workspace: str, decision: UUID) -> Decision | None
 
 
 async def about(
-    db: Connection, workspace: str, identities: Sequence[UUID], page: Page
+    db: Connection, workspace: str, identities: Sequence[UUID], bounds: Bounds, page: Page
 ) -> DecisionPage:
     """Give the decisions that name one of these identities, the newest first.
+
+    Args:
+        db: an open connection.
+        workspace: the workspace's key.
+        identities: those of one person.
+        bounds: what aliases, matches and links keep to.
+        page: which page.
 
     Raises:
         Rejected: the cursor is none of ours.
@@ -74,8 +87,16 @@ async def about(
     at = to_datetime(place.at)
     rows = await db.fetch(_OF, workspace, list(identities), at, place.id, page.limit + 1)
     shown, last = cut(rows, page.limit)
+    around = await decisions.load_around(db, identities)
+    found = groups(around.decisions, around.rows, bounds)
+    beyond = sorted(
+        (link.time, link.message_id, it.kind, it.value)
+        for each in found.beyond
+        if (it := around.rows.get(each)) and (link := it.link) and link.user in identities
+    )
     return DecisionPage(
-        decisions=[_shown(row) for row in shown],
+        decisions=[_shown(row, found.refused.get(row["id"])) for row in shown],
+        beyond_limit=[Named(kind=kind, value=value) for _, _, kind, value in beyond],
         next=None if last is None else _cursor.write(_Place(from_datetime(last["at"]), last["id"])),
     )
 
@@ -94,18 +115,20 @@ async def name_of(db: Connection, workspace: str, profile: UUID) -> tuple[str, s
     return None if row is None else (row["kind"], row["value"])
 
 
-async def stands_alone(db: Connection, workspace: str, kind: str, value: str) -> bool:
+async def stands_alone(
+    db: Connection, workspace: str, named: tuple[str, str], bounds: Bounds
+) -> bool:
     """Tell whether splitting an identifier off would leave everybody where they are."""
-    identity = profile_id(workspace, kind, value)
+    identity = profile_id(workspace, *named)
     around = await decisions.load_around(db, [identity])
-    found = groups(around.decisions, around.rows)
-    if kind == USER_ID:
+    found = groups(around.decisions, around.rows, bounds)
+    if named[0] != ANONYMOUS_ID:
         return len([each for each in found.group(identity) if each in around.rows]) == 1
     alone = profile_of(identity, found, around.rows) == identity
     return alone and len(found.group(identity)) == 1
 
 
-def _shown(row: Row) -> Decision:
+def _shown(row: Row, refusal: Refusal | None = None) -> Decision:
     named = [msgspec.json.decode(it, type=tuple[str, str]) for it in row["identifiers"]]
     return Decision(
         id=row["id"],
@@ -118,4 +141,5 @@ def _shown(row: Row) -> Decision:
         identifiers=[Named(kind=kind, value=value) for kind, value in named],
         undoes=row["undoes"],
         undone_by=row["undone_by"],
+        without_effect=None if refusal is None else _WHY[refusal.rule].format(refusal.kind),
     )

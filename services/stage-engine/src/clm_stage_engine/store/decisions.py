@@ -19,10 +19,10 @@ _ABOUT: Final = "SELECT * FROM decision WHERE members && $1::uuid[]"
 
 _ADD: Final = """
     INSERT INTO decision AS known
-        (id, workspace, kind, at, name, members, undoes, reason, author)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        (id, workspace, kind, at, name, members, undoes, reason, author, rank)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (id) DO UPDATE
-    SET at = excluded.at, name = excluded.name, members = excluded.members
+    SET at = excluded.at, name = excluded.name, members = excluded.members, rank = excluded.rank
     WHERE (excluded.at, excluded.name COLLATE "C") < (known.at, known.name COLLATE "C")
 """
 
@@ -56,6 +56,7 @@ async def add(tx: Connection, decisions: Collection[Decision]) -> None:
             it.undoes,
             it.reason,
             it.author,
+            it.rank,
         )
         for it in sorted(decisions, key=_by_id)
     ]
@@ -72,7 +73,7 @@ async def load_around(tx: Connection, identities: Collection[UUID]) -> Around:
     """Load everybody whom decisions about these identities may concern.
 
     That are those named with them by a decision, those of the same profiles, the users of their
-    links, and whoever is so related to one of these.
+    links, the devices whose links they are, and whoever is so related to one of these.
     """
     decisions: dict[UUID, Decision] = {}
     rows: dict[UUID, IdentityRow] = {}
@@ -101,6 +102,7 @@ def decision_of(row: Row) -> Decision:
         row["undoes"],
         row["reason"],
         row["author"],
+        row["rank"],
     )
 
 

@@ -30,7 +30,9 @@ _IDENTITIES: Final = """
 """
 
 _OTHERS: Final = f"""
-    {_IDENTITIES} OR profile_id IN (SELECT profile_id FROM identity WHERE id = ANY($1::uuid[]))
+    {_IDENTITIES}
+    OR profile_id = ANY(ARRAY(SELECT profile_id FROM identity WHERE id = ANY($1::uuid[])))
+    OR (link_user = ANY($1::uuid[]) AND link_user <> profile_id)
 """  # noqa: S608 - constants
 
 _PROFILES: Final = """
@@ -87,7 +89,7 @@ async def load_identities(tx: Connection, ids: Collection[UUID]) -> list[Identit
 
 
 async def load_with_others(tx: Connection, ids: Collection[UUID]) -> list[IdentityRow]:
-    """Load identities by id, and all others of the same profiles."""
+    """Load identities by id, all others of the same profiles, and devices linked to them."""
     return [_identity(row) for row in await tx.fetch(_OTHERS, list(ids))]
 
 
