@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from clm_ingest.handlers import Bounds
 from clm_ingest.routes import ALL
+from tests.support.fuzzing import examples
 from tests.support.ingest_world import BASIC, EVENT, KEY, IngestWorld
 
 PATHS = sorted({(route.method, path) for route in ALL for path in route.paths})
@@ -124,7 +125,7 @@ def ask() -> Iterator[Asking]:
     asking.loop.close()
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     path=st.sampled_from(POSTS),
     body=BODIES.map(written)
@@ -148,7 +149,7 @@ def test_no_body_is_a_5xx(
     ask("POST", path, content=PACKINGS[packing](body), headers=headers)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     place=st.sampled_from(PATHS),
     query=st.binary(max_size=80).map(quote_from_bytes) | EVENTS.map(written).map(quote_from_bytes),
@@ -177,7 +178,7 @@ def test_no_query_and_no_header_is_a_5xx(
 @example([{"type": "track", "event": "E", "userId": "\ud800"}])
 @example([{"type": "alias", "userId": "u", "previousId": "u"}])
 @example([{"type": "track", "event": "E", "userId": 10**400}])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_every_event_of_a_batch_lands_or_is_quarantined(ask: Asking, events: list[Any]) -> None:
     world = ask.world
     for event in events:  # a repeat of another example's event would be held back

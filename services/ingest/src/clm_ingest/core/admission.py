@@ -218,7 +218,7 @@ class _Desk:
         if type(customer) is not str or not customer:
             customer = customer_id(customer) or customer_id(seen.anonymous_id)
         if kind is None or customer is None or (kind == "track" and not seen.event):
-            return _missing(kind, customer, message_id)
+            return _missing(kind, customer, message_id or None)
         if rewrite or not message_id or kind != seen.type or seen.write_key is not None:
             message_id = message_id or self._new_id()
             raw = _rewrite(raw, message_id, kind)

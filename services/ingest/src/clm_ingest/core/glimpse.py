@@ -118,7 +118,8 @@ def examine(raw: bytes, kind: TouchpointType | None) -> Examined | Fault:
     except _Fault as fault:
         return Fault(fault.code, fault.detail, message_id)
     has_text_id = bytes(fields.get("messageId", b"null"))[:1] == b'"'
-    return Examined(glimpse, rewrite=kind is not None or not has_text_id)
+    has_its_type = kind is None or _whatever(fields.get("type")) == kind
+    return Examined(glimpse, rewrite=not (has_text_id and has_its_type))
 
 
 def message_id_in(raw: bytes) -> str | None:
