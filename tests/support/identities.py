@@ -59,7 +59,7 @@ def decided(
 ) -> Taken:
     """Decide about identities; the same words give the same decision."""
     named = undoes.keys if undoes else members
-    name = f"{kind}@{at}:{named}"
+    name = f"{kind}@{at}:{named}" + (f" of {undoes.decision.id}" if undoes else "")
     return Taken(
         Decision(
             ids.decision_id(WORKSPACE, name),

@@ -405,9 +405,21 @@ def test_a_device_whose_merged_user_is_split_off_follows_its_link_again() -> Non
     assert world.owners([ADA, BOB, PHONE]) == {ADA: own(ADA), BOB: own(BOB), PHONE: own(ADA)}
 
 
+def test_whoever_is_one_with_a_device_goes_where_its_link_leads_after_a_split() -> None:
+    world = World()
+    world.receive(seen(0, "m0", by="ada", on="phone"))
+    world.receive(decided("merge", 1, CYD, PHONE), decided("merge", 2, CYD, LAPTOP))
+
+    world.receive(decided("split", 3, CYD))
+
+    assert world.owner(PHONE) == world.owner(LAPTOP) == own(ADA)
+
+
 def _linked(world: World, each: Key, other: Key) -> bool:
-    """Tell whether one of the two belongs to the other's user by its link."""
-    rows = [row for key in (each, other) if (row := world.rows.get(own(key))) is not None]
+    """Tell whether one of the two goes where a link of its own, or of one with it, leads."""
+    found = groups(world.decisions.values(), world.rows)
+    one_with = [row for key in (each, other) for row in found.group(own(key))]
+    rows = [row for it in one_with if (row := world.rows.get(it)) is not None]
     return any(
         it.link is not None and world.rows[it.link.user].profile_id == it.profile_id for it in rows
     )
