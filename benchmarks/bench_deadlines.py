@@ -48,7 +48,7 @@ SILENCE: Final = 120 * DAY
 CALM: Final = 30
 """Seconds before all fall due in which the probes do, and visitors come already."""
 
-_FOLDED_PER_SECOND: Final = 8_000
+_FOLDED_PER_SECOND: Final = 4_000
 """What is assumed, carefully, to choose an instant that everybody is folded before."""
 
 _CHUNK: Final = 5_000

@@ -90,8 +90,9 @@ async def main(people: int) -> int:
     limit = max(LEAST, people // 100)
     setting = {"CLM_CACHED_PROFILES": str(limit)}
     numbers = list(visits(people))
-    # Memory is full when every partition has met twice as many as it keeps, and its batches' work.
-    full = min(len(numbers) // 4, max(2 * limit * PARTITIONS, 12_000))
+    # Memory is full when every partition has met four times as many as it keeps, and the largest
+    # batches: what a batch needs while it is decided grows with the backlog, to its own bound.
+    full = min(len(numbers) // 4, max(4 * limit * PARTITIONS, 12_000))
     async with servers() as around, engines(around, environment=setting) as running:
         empty = running.memory
         await feed(running, numbers[:full], 0)
