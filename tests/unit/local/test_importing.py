@@ -16,7 +16,7 @@ from clm_common.errors import DefinitionError
 from clm_common.instant import from_rfc3339
 from clm_local.errors import LocalError
 from clm_local.importing import run
-from clm_local.importing.fieldmap import FieldMap
+from clm_local.importing.fieldmap import FieldMap, Unfit
 from clm_local.importing.records import records_of
 from clm_local.importing.run import Job
 from clm_local.importing.sender import Sender
@@ -132,6 +132,71 @@ def test_a_row_that_does_not_fit_the_map_says_why_and_is_passed_over(
     assert (bad.line, bad.fault.code) == (2, code)
     assert named in bad.fault.detail
     assert good.fault is None
+
+
+def test_a_spreadsheets_export_is_read_in_its_own_form(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_bytes("Größe;Betrag;am\nfünf;1.234,50;2026-01-02\n;12;2026-01-03\n".encode("cp1252"))
+    mapping = entry(
+        "{key: export, delimiter: ';', encoding: windows-1252, event: {value: Bought},"
+        " userId: {value: ada}, timestamp: {column: am}, properties: {size: {column: Größe},"
+        " revenue: {column: Betrag, type: number, decimal: ','}}}"
+    )
+
+    events = [json.loads(it.event) for it in records_of(path, mapping)]
+
+    assert [it["properties"] for it in events] == [
+        {"size": "fünf", "revenue": 1234.5},
+        {"revenue": 12},
+    ]
+
+
+@pytest.mark.parametrize("text", ["1,234.50", "12.34", "1.23,4", "1,2,3", "1e3", "x"])
+def test_a_number_in_another_form_than_the_maps_is_not_guessed_at(text: str) -> None:
+    mapping = entry(
+        "{key: k, delimiter: ';', timestamp: {column: at}, event: {value: E}, userId: {value: u},"
+        " properties: {revenue: {column: sum, type: number, decimal: ','}}}"
+    ).definition
+    row = {"at": "2026-01-02", "sum": text}
+
+    with pytest.raises(Unfit, match=r"sum: .* is not of type number"):
+        mapping.event_of(row)
+
+
+def test_a_file_in_another_encoding_says_where_to_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_bytes("at,wer\n2026-01-02,Zoë\n".encode("cp1252"))
+    mapping = entry("{key: k, timestamp: {column: at}, event: {value: E}, userId: {column: wer}}")
+
+    with pytest.raises(LocalError, match=r"not in utf-8: .* Name its `encoding` in the map"):
+        list(records_of(path, mapping))
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (json.dumps([{"userId": "ada"}]).encode(), "write one event a line"),
+        ('{"userId": "ada"}'.encode("utf-16"), "save it as UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_ndjson_says_what_to_do(
+    tmp_path: Path, content: bytes, advice: str
+) -> None:
+    path = tmp_path / "events.json"
+    path.write_bytes(content)
+
+    with pytest.raises(LocalError, match=advice):
+        list(records_of(path, None))
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(track(1)).encode() + b"\n")
+
+    [found] = records_of(path, None)
+
+    assert found.fault is None
+    assert json.loads(found.event)["userId"] == "u1"
 
 
 def test_an_empty_field_leaves_its_key_out(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ Amounts are divided exactly, as decimals, before they become JSON numbers.
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -22,6 +24,7 @@ Scalar = str | int | float | bool
 Row = Mapping[str, str]
 
 _TRUTH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_WITH_COMMA: Final = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?")
 _LARGEST: Final = Decimal(2**53)
 
 
@@ -37,6 +40,8 @@ class Cell(Strict):
         value: the same for every row, instead.
         type: what the text of the column is.
         divide: what a number is divided by, such as 100 for cents.
+        decimal: what stands before a number's fraction; with a comma, full stops may part its
+            thousands.
         values: what each text of the column stands for; any other is refused.
     """
 
@@ -44,6 +49,7 @@ class Cell(Strict):
     value: Scalar | None = None
     type: Literal["text", "integer", "number", "boolean"] = "text"
     divide: int | None = Field(default=None, ge=1)
+    decimal: Literal[".", ","] = "."
     values: dict[str, Scalar] | None = None
 
     @model_validator(mode="after")
@@ -52,6 +58,8 @@ class Cell(Strict):
             raise ValueError("takes either `column` or `value`")
         if self.divide is not None and self.type != "number":
             raise ValueError("`divide` is for `type: number`")
+        if self.decimal != "." and self.type != "number":
+            raise ValueError("`decimal` is for `type: number`")
         return self
 
     def read(self, row: Row) -> Scalar | None:
@@ -75,7 +83,7 @@ class Cell(Strict):
         if self.values is not None:
             return self.values[text]
         if self.type == "number":
-            return _number(Decimal(text) / (self.divide or 1))
+            return _number(_decimal(text, self.decimal) / (self.divide or 1))
         return _READ[self.type](text)
 
 
@@ -133,6 +141,8 @@ class FieldMap(Definition):
         properties: facts about the event.
         traits: facts about the person.
         context: where it happened.
+        delimiter: what parts the fields of a row.
+        encoding: of the file, as Python names it.
     """
 
     type: TouchpointType = "track"
@@ -144,6 +154,17 @@ class FieldMap(Definition):
     properties: dict[str, Cell] = Field(default={})
     traits: dict[str, Cell] = Field(default={})
     context: dict[str, Cell] = Field(default={})
+    delimiter: str = Field(default=",", min_length=1, max_length=1, pattern=r"[^\r\n\"]")
+    encoding: str = "utf-8-sig"
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        try:
+            known = codecs.lookup(encoding).name
+        except LookupError:
+            raise ValueError(f"no encoding {encoding!r}; write it as windows-1252") from None
+        return "utf-8-sig" if known == "utf-8" else known
 
     def event_of(self, row: Row) -> dict[str, Any]:  # Any: JSON
         """Give the event that a row stands for, in Segment's form.
@@ -199,6 +220,15 @@ def _columns(part: dict[str, Any], at: Loc) -> Iterable[tuple[Loc, str]]:  # Any
 def _read(cells: Mapping[str, Cell | None], row: Row) -> dict[str, Scalar]:
     read = ((name, cell.read(row)) for name, cell in cells.items() if cell is not None)
     return {name: value for name, value in read if value is not None}
+
+
+def _decimal(text: str, point: str) -> Decimal:
+    """Read a number; with a comma before its fraction, full stops may part its thousands."""
+    if point == ".":
+        return Decimal(text)
+    if not _WITH_COMMA.fullmatch(text):
+        raise ValueError("no number")
+    return Decimal(text.replace(".", "").replace(",", "."))
 
 
 def _text(value: Scalar) -> str:

@@ -8,6 +8,7 @@ the same however often the file is read, also after more was added to its end.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -83,8 +84,11 @@ def records_of(path: Path, entry: Entry[FieldMap] | None) -> Iterator[Record]:
             raise LocalError(
                 "file-unreadable", f"{path} is no whole gzip file: {error}."
             ) from error
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise LocalError("file-malformed", f"{path} is no CSV in UTF-8: {error}.") from error
+        except UnicodeDecodeError as error:
+            detail = f"{path} is not in {error.encoding}: {error}. Name its `encoding` in the map."
+            raise LocalError("file-malformed", detail) from error
+        except csv.Error as error:
+            raise LocalError("file-malformed", f"{path} is no CSV: {error}.") from error
 
 
 _Found = tuple[int, bytes, Fault | None]
@@ -94,11 +98,28 @@ def _ndjson(file: IO[bytes]) -> Iterator[_Found]:
     number = 0
     while line := file.readline(LONGEST + 1):
         number += 1
+        if number == 1:
+            line = _first(line)
         if len(line) > LONGEST:
             detail = f"Line {number} has more than {LONGEST:,} bytes: is this NDJSON?"
             raise LocalError("line-too-long", detail)
         if raw := line.strip():
             yield number, *_with_id(raw, number)
+
+
+def _first(line: bytes) -> bytes:
+    """Give the first line without a byte order mark.
+
+    Raises:
+        LocalError: the file is another than NDJSON in UTF-8.
+    """
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise LocalError("file-malformed", "The file is in UTF-16: save it as UTF-8.")
+    line = line.removeprefix(codecs.BOM_UTF8)
+    if line.lstrip().startswith(b"["):
+        detail = "The file is one JSON list: write one event a line (jq -c '.[]' FILE)."
+        raise LocalError("file-malformed", detail)
+    return line
 
 
 def _with_id(raw: bytes, number: int) -> tuple[bytes, Fault | None]:
@@ -116,13 +137,14 @@ def _with_id(raw: bytes, number: int) -> tuple[bytes, Fault | None]:
 
 
 def _csv(file: IO[bytes], entry: Entry[FieldMap]) -> Iterator[_Found]:
-    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-        rows = csv.reader(text, strict=True)
+    mapping = entry.definition
+    with io.TextIOWrapper(file, encoding=mapping.encoding, newline="") as text:
+        rows = csv.reader(text, strict=True, delimiter=mapping.delimiter)
         columns = next(rows, [])
         check_columns(entry, columns)
         for place, values in enumerate(rows, 1):
             if values:
-                yield rows.line_num, *_mapped(entry.definition, columns, values, place)
+                yield rows.line_num, *_mapped(mapping, columns, values, place)
 
 
 def _mapped(
