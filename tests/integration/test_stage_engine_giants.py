@@ -12,7 +12,7 @@ import pytest
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import PARTITIONS, partition_of
 from clm_common.instant import HOUR, SECOND
-from clm_stage_engine import folding, giants, handlers
+from clm_stage_engine import advancing, folding, giants
 from clm_stage_engine.core.beside import Beside
 from clm_stage_engine.core.eras import Course
 from clm_stage_engine.folding import Claimed, Past
@@ -68,7 +68,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
     """Make whoever has 50 touchpoints a giant, and give the gate before their re-fold."""
     found = Gate()
     monkeypatch.setattr(giants, "LONG", MANY)
-    monkeypatch.setattr(handlers, "refold", found.refold)
+    monkeypatch.setattr(advancing, "refold", found.refold)
     yield found
     found.opened.set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 from msgspec import Struct
@@ -17,9 +18,11 @@ from clm_stage_engine.core import river
 from clm_stage_engine.core.identity import IdentityRow, Write
 from clm_stage_engine.core.merging import Decision
 from clm_stage_engine.journal import Journal
+from clm_stage_engine.kept import Basis, Kept
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store import decisions, lateness, saving, writing
 from clm_stage_engine.store.lateness import Late
+from clm_stage_engine.store.saving import ProfilesRaced
 from clm_stage_engine.sweeping import Stretch
 
 
@@ -32,10 +35,9 @@ class Decided(Struct, frozen=True):
         wakes: when each of them wants its deadlines looked at, µs.
         writes: identities to insert or to link.
         relied: the anonymous identities that decided whose a touchpoint is.
-        refused: records that can never be processed.
+        basis: what it was decided upon.
         cache: takes the outcome over once it is committed.
         relay: publishes the facts once they are committed.
-        stretch: the piece of a sweep that it does.
         named: attributes that touchpoints named.
         late: touchpoints that came too late to count.
         decisions: about who is one person.
@@ -47,10 +49,9 @@ class Decided(Struct, frozen=True):
     wakes: Mapping[UUID, int]
     writes: Sequence[Write]
     relied: Sequence[IdentityRow]
-    refused: Sequence[Refusal]
+    basis: Basis
     cache: Cache
     relay: Relay
-    stretch: Stretch | None = None
     named: Sequence[writing.Named] = ()
     late: Sequence[Late] = ()
     decisions: Sequence[Decision] = ()
@@ -61,6 +62,16 @@ class Decided(Struct, frozen=True):
         """How many sequence numbers it needs."""
         return self.journal.count
 
+    @property
+    def refused(self) -> Sequence[Refusal]:
+        """The records that can never be processed."""
+        return self.basis.refused
+
+    @property
+    def _stretch(self) -> Stretch | None:
+        """The piece of a sweep that it does."""
+        return None if self.basis.due is None else self.basis.due.stretch
+
     async def write(self, tx: Connection, first_seq: int) -> None:
         """Write everything set-wise.
 
@@ -68,12 +79,19 @@ class Decided(Struct, frozen=True):
         profiles, so that after our version check passed nobody can move one unseen.
 
         Raises:
-            RaceLost: a profile or identity has changed since it was read.
+            RaceLost: a profile or identity has changed since it was read. Where only profiles did,
+                those who did not stand when the same records are decided about again; where an
+                identity did, whose the touchpoints are may be wrong, and nothing stands.
         """
         try:
             await self._write(tx, first_seq)
+        except ProfilesRaced as error:
+            self._evict(error.profiles)
+            pieces, after = self.journal.pieces(), self.entries
+            self.cache.kept = Kept(self.basis, error.profiles, after, pieces)
+            raise
         except BaseException:
-            self._evict()
+            self._evict(None)
             raise
 
     async def _write(self, tx: Connection, first_seq: int) -> None:
@@ -95,14 +113,14 @@ class Decided(Struct, frozen=True):
         await writing.append_changes(tx, journal.partition, journal.changes)
         await writing.append_explanations(tx, journal.explanations)
         await writing.append_moves(tx, journal.partition, journal.moves)
-        if self.stretch is not None:
-            await self.stretch.write(tx)
+        if self._stretch is not None:
+            await self._stretch.write(tx)
 
     def committed(self) -> None:
         """Keep what is in the rows now, and hand the facts over."""
         self.cache.keep(self.entries.values(), [*self.relied, *(it.row for it in self.writes)])
-        if self.stretch is not None:
-            self.stretch.committed()
+        if self._stretch is not None:
+            self._stretch.committed()
         entered = Counter([change.target for _, change in self.journal.changes])
         for stage, count in entered.items():
             telemetry.STAGE_CHANGES.labels(stage).inc(count)
@@ -111,6 +129,10 @@ class Decided(Struct, frozen=True):
                 self.journal.first, self.journal.last, river.pieces(self.journal.facts)
             )
 
-    def _evict(self) -> None:
+    def _evict(self, raced: AbstractSet[UUID] | None) -> None:
+        """Drop from memory what is outdated: some profiles and what maps to them, or everything."""
         rows = [*self.relied, *self.met, *(it.row for it in self.writes)]
-        self.cache.evict(self.entries, [(it.workspace, it.kind, it.value) for it in rows])
+        rows += [it.expected for it in self.writes if it.expected is not None]
+        outdated = [it for it in rows if raced is None or it.profile_id in raced]
+        keys = [(it.workspace, it.kind, it.value) for it in outdated]
+        self.cache.evict(self.entries if raced is None else raced, keys)

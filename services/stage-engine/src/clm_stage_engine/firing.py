@@ -13,31 +13,24 @@ from clm_stage_engine.folding import expire, refold
 from clm_stage_engine.gathering import load_pasts
 from clm_stage_engine.giants import apart, given_time
 from clm_stage_engine.journal import Journal
+from clm_stage_engine.kept import Due
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.rules import Rules
 
 
-async def fire(
-    tx: Connection,
-    rules: Rules,
-    due: Sequence[Entry],
-    stale: Sequence[Entry],
-    journal: Journal,
-    now: int,
-) -> list[Entry]:
+async def fire(tx: Connection, rules: Rules, due: Due, journal: Journal) -> list[Entry]:
     """Give the next version of everybody whose deadline is due or whose folding is out of date.
 
     Args:
         tx: the batch's transaction.
         rules: what decides.
-        due: those with a deadline at or before now.
-        stale: others who are to be folded again.
+        due: who they are.
         journal: takes the facts.
-        now: the instant, µs.
     """
-    again = [(it, 0) for it in stale]
+    now = due.now
+    again = [(it, 0) for it in due.stale]
     onward: list[tuple[Sequence[Place], Entry]] = []
-    for it in due:
+    for it in due.entries:
         places = rules.places(it)
         if places is None or any(place.drains for place in places):
             again.append((it, 0 if places is None else now))

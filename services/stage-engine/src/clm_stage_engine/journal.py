@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from clm_common.contracts.journey import IdentityMoved, JourneyMessage, TouchpointApplied
 from clm_common.contracts.stage_change import StageChange
@@ -13,6 +16,18 @@ from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.identity import Moved
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store import packing
+
+
+class Piece(Struct, frozen=True):
+    """What a journal notes about one profile.
+
+    Attributes:
+        facts: its facts in order, a touchpoint with its packed row.
+        explanations: packed rows.
+    """
+
+    facts: list[tuple[JourneyMessage, bytes | None]] = field(default_factory=list)
+    explanations: list[bytes] = field(default_factory=list)
 
 
 class Journal:
@@ -96,6 +111,29 @@ class Journal:
         )
         self.moves.append((self._next, fact))
         self._note(fact)
+
+    def pieces(self) -> dict[UUID, Piece]:
+        """Part what is noted by profile; facts keep the order in which they stand."""
+        found = defaultdict[UUID, Piece](Piece)
+        rows = iter(self.history)
+        for fact in self.facts:
+            row = next(rows) if isinstance(fact, TouchpointApplied) else None
+            found[fact.profile_id].facts.append((fact, row))
+        for explanation in self.explanations:
+            found[packing.explained(explanation)].explanations.append(explanation)
+        return dict(found)
+
+    def take_over(self, piece: Piece) -> None:
+        """Note once more what was decided about somebody in an earlier try of the batch."""
+        for fact, row in piece.facts:
+            if row is not None:
+                self.history.append(packing.renumbered(row, self._next))
+            elif isinstance(fact, StageChange):
+                self.changes.append((self._next, fact))
+            elif isinstance(fact, IdentityMoved):
+                self.moves.append((self._next, fact))
+            self._note(fact)
+        self.explanations += piece.explanations
 
     def _note(self, fact: JourneyMessage) -> None:
         self.facts.append(fact)

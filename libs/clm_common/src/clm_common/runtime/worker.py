@@ -239,8 +239,9 @@ class Worker:
 
         Tells whether there was something to decide about.
 
-        A batch drops what it relied on when it loses a race. One that loses again and again has
-        been decided upon something else that is outdated: then all that is remembered goes.
+        A batch drops what it relied on when it loses a race, and its handler may keep what stands
+        for the next try, which is given the same records. One that loses again and again has been
+        decided upon something else that is outdated: then all that is remembered goes.
         """
         batch = None
         for attempt in count():

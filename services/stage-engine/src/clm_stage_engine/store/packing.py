@@ -50,6 +50,8 @@ HISTORY: Final = (
     "content",
 )
 _history: Final = layout(COUNT, INT4, INT8, ID, ID, INT8, INT8, INT8, BOOL, LENGTH).pack
+_before_seq: Final = layout(COUNT, INT4).size
+_with_seq: Final = layout(INT8)
 
 CHANGES: Final = (
     "partition",
@@ -74,6 +76,7 @@ _change: Final = layout(COUNT, INT4, INT8, ID, ID, INT8, INT8, BOOL, BOOL, INT4)
 
 EXPLANATIONS: Final = ("profile_id", "change_id", "version", "record")
 _explanation: Final = layout(COUNT, ID, ID, INT8).pack
+_explained: Final = layout(COUNT, ID)
 
 PROFILES: Final = (
     "id",
@@ -138,6 +141,11 @@ def history(
     return b"".join((head, sent, length(len(body)), body, came))
 
 
+def renumbered(row: bytes, seq: int) -> bytes:
+    """Give a packed touchpoint another seq."""
+    return row[:_before_seq] + _with_seq.pack(8, seq) + row[_before_seq + _with_seq.size :]
+
+
 @lru_cache(maxsize=4096)
 def _came(source: str, marks: tuple[str, ...], origin: Origin) -> bytes:
     """Pack how a touchpoint came, which many have in common."""
@@ -179,6 +187,12 @@ def explanation(fact: StageChange, record: bytes) -> bytes:
         len(EXPLANATIONS), 16, fact.profile_id.bytes, 16, fact.id.bytes, 8, fact.version
     )
     return head + data(record)
+
+
+def explained(row: bytes) -> UUID:
+    """Tell whose stage change a packed explanation is about."""
+    *_, profile_id = _explained.unpack_from(row)
+    return UUID(bytes=profile_id)
 
 
 def profile(entry: Entry, wake: int | None) -> bytes:

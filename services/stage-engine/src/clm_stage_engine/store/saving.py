@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
+from uuid import UUID
 
+from clm_common.errors import RaceLost
 from clm_common.instant import to_datetime
 from clm_common.runtime.handler import Connection
 from clm_common.store.copying import copy
@@ -17,7 +19,7 @@ from clm_stage_engine.core.fold import pack
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store import packing, standings
 from clm_stage_engine.store.columns import columns
-from clm_stage_engine.store.writing import expect
+from clm_stage_engine.store.writing import written
 
 FEW: Final = 150
 """Profiles up to which arrays cost less, the engine and PostgreSQL together: measured."""
@@ -51,6 +53,18 @@ _SAVE: Final = f"""
 """  # noqa: S608 - made of constants
 _SAVE_FEW: Final = _SAVE.format(_ARRAYS.format(_COLUMNS))
 _SAVE_MANY: Final = _SAVE.format("pg_temp.profile_next")
+_RACED: Final = """
+    SELECT id FROM profile WHERE id = ANY($1::uuid[]) AND xmin <> pg_current_xact_id()::xid
+"""
+"""Those that another transaction wrote last: its version may be the very one we would have."""
+
+
+class ProfilesRaced(RaceLost):
+    """Other transactions changed just these profiles; what was decided about others stands."""
+
+    def __init__(self, profiles: frozenset[UUID]) -> None:
+        super().__init__("store.profile_changed", f"{len(profiles)} profiles have changed")
+        self.profiles = profiles
 
 
 async def save_profiles(tx: Connection, entries: Iterable[tuple[Entry, int | None]]) -> None:
@@ -61,7 +75,7 @@ async def save_profiles(tx: Connection, entries: Iterable[tuple[Entry, int | Non
         entries: each with the instant (µs) at which its deadlines want to be looked at.
 
     Raises:
-        RaceLost: one of them has another version by now.
+        ProfilesRaced: some of them, which it names, have another version by now.
     """
     ordered = sorted(entries, key=_by_id)
     if not ordered:
@@ -74,7 +88,9 @@ async def save_profiles(tx: Connection, entries: Iterable[tuple[Entry, int | Non
         await tx.execute(_NEXT)
         await copy(tx, "profile_next", packing.PROFILES, packed)
         status = await tx.execute(_SAVE_MANY)
-    expect(status, len(ordered), "profile")
+    if written(status) != len(ordered):
+        raced = await tx.fetch(_RACED, [entry.id for entry, _ in ordered])
+        raise ProfilesRaced(frozenset(row["id"] for row in raced))
     if several := [entry for entry, _ in ordered if entry.further is not None]:
         await standings.save(tx, several)
 

@@ -99,7 +99,7 @@ async def add_named(tx: Connection, named: Collection[Named]) -> None:
         try:
             await tx.execute(_ADD_NAMED, *columns(rows, 6))
         except asyncpg.ForeignKeyViolationError as error:
-            raise changed("identity") from error
+            raise outdated("identity") from error
 
 
 async def append_history(tx: Connection, rows: Sequence[bytes]) -> None:
@@ -158,7 +158,7 @@ async def add_identities(tx: Connection, identities: Collection[IdentityRow]) ->
         try:
             await copy(tx, "identity", packing.IDENTITIES, packed)
         except asyncpg.UniqueViolationError as error:
-            raise changed("identity") from error
+            raise outdated("identity") from error
 
 
 async def change_identities(
@@ -183,7 +183,9 @@ async def change_identities(
         for it, was in sorted(changed, key=lambda item: item[0].id)
     ]
     if rows:
-        expect(await tx.execute(_CHANGE_IDENTITIES, *columns(rows, 10)), len(rows), "identity")
+        status = await tx.execute(_CHANGE_IDENTITIES, *columns(rows, 10))
+        if written(status) != len(rows):
+            raise outdated("identity")
 
 
 async def check_identities(tx: Connection, relied: Collection[IdentityRow]) -> None:
@@ -209,7 +211,7 @@ async def check_members(
     """
     rows = await tx.fetch(_MEMBERS, list(profiles))
     if {row["id"] for row in rows} != set(members):
-        raise changed("identity")
+        raise outdated("identity")
 
 
 def _link(link: Link | None) -> tuple[object, ...]:
@@ -218,16 +220,11 @@ def _link(link: Link | None) -> tuple[object, ...]:
     )
 
 
-def expect(status: str, count: int, what: str) -> None:
-    """Compare the row count of a command's status, "UPDATE 5", with what it must be.
-
-    Raises:
-        RaceLost: it is another.
-    """
-    if int(status.rsplit(" ", 1)[1]) != count:
-        raise changed(what)
+def written(status: str) -> int:
+    """Read how many rows a command wrote from its status, "UPDATE 5"."""
+    return int(status.rsplit(" ", 1)[1])
 
 
-def changed(what: str) -> RaceLost:
+def outdated(what: str) -> RaceLost:
     """Give what says that rows have changed since they were read."""
     return RaceLost(f"store.{what}_changed", f"a {what} has changed since it was read")

@@ -1,0 +1,237 @@
+"""After a lost race only who raced is loaded and folded again; all others stand as decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Sequence
+from typing import Final
+from uuid import UUID
+
+import pytest
+
+from clm_common import catalog
+from clm_common.bus.memory import MemoryBroker
+from clm_common.contracts.ids import profile_id
+from clm_common.contracts.topics import PARTITIONS, TOUCHPOINTS, partition_of
+from clm_common.instant import DAY, from_rfc3339
+from clm_common.runtime.handler import Connection
+from clm_stage_engine import advancing, definitions, firing, folding
+from clm_stage_engine.arrivals import Arrival, arrive
+from clm_stage_engine.batch import Decided
+from clm_stage_engine.core.beside import Beside
+from clm_stage_engine.core.eras import Course
+from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.folding import Claimed, Past
+from clm_stage_engine.journal import Journal
+from clm_stage_engine.lifecycle_file import LifecycleFile
+from clm_stage_engine.profiles import Entry
+from clm_stage_engine.store import reading
+from tests.support.engine import NOW, Engine
+from tests.support.naive_fold import naive_fold
+from tests.support.touchpoints import touchpoint
+
+ORDER: Final = "Order Completed"
+PHONE: Final = "phone"
+HALF: Final = DAY // 2
+"""The naive fold looks at the passing of time on a grid of half days."""
+
+TABLET: Final = "tablet"
+DRAFT: Final = catalog.load(definitions.SHIPPED, LifecycleFile)["reach"].definition.draft()
+
+
+def partition(name: str) -> int:
+    return partition_of(f"local:{name}".encode(), PARTITIONS)
+
+
+def customers(where: int, *, of: bool = True) -> list[str]:
+    """Give six customers of a partition, or of others."""
+    every = (f"customer-{it}" for it in range(500))
+    return [it for it in every if (partition(it) == where) is of][:6]
+
+
+ADA: Final = customers(partition(PHONE), of=False)[0]
+"""The phone's owner: her own touchpoints are in another partition than the phone's."""
+
+
+def of(user: str) -> UUID:
+    return profile_id("local", "user_id", user)
+
+
+class Folds:
+    """Counts how often one partition folds and loads whom."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, where: int) -> None:
+        self.folded = Counter[UUID]()
+        self.loaded = Counter[UUID]()
+        self._where = where
+        self._load = reading.load_profiles
+        patch.setattr(advancing, "advance_all", self.advance_all)
+        patch.setattr(advancing, "refold", self.refold)
+        patch.setattr(firing, "expire", self.expire)
+        patch.setattr(reading, "load_profiles", self.load_profiles)
+
+    def advance_all(
+        self, lifecycle: Lifecycle, entry: Entry, claimed: Sequence[Claimed], journal: Journal
+    ) -> Entry:
+        self._note(entry, journal)
+        return folding.advance_all(lifecycle, entry, claimed, journal)
+
+    def refold(
+        self,
+        course: Course,
+        entry: Entry,
+        past: Past,
+        fresh: Sequence[Claimed],
+        journal: Journal,
+        *,
+        others: Sequence[Beside] | None = None,
+    ) -> Entry:
+        self._note(entry, journal)
+        return folding.refold(course, entry, past, fresh, journal, others=others)
+
+    def expire(self, lifecycle: Lifecycle, entry: Entry, now: int, journal: Journal) -> Entry:
+        self._note(entry, journal)
+        return folding.expire(lifecycle, entry, now, journal)
+
+    async def load_profiles(self, tx: Connection, ids: Collection[UUID]) -> list[Entry]:
+        self.loaded.update(ids)
+        return await self._load(tx, ids)
+
+    def _note(self, entry: Entry, journal: Journal) -> None:
+        if journal.partition == self._where:
+            self.folded[UUID(bytes=entry.id.bytes)] += 1
+
+
+class Race:
+    """A partition that loses: another commits about Ada between its first decision and writing it.
+
+    Attributes:
+        tries: the batches that it tried to write, in turn.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, where: int) -> None:
+        self.tries = list[Decided]()
+        decided, overtaken = asyncio.Event(), asyncio.Event()
+        write, committed = Decided.write, Decided.committed
+
+        async def hold(batch: Decided, tx: Connection, first_seq: int) -> None:
+            if batch.journal.partition == where:
+                self.tries.append(batch)
+                decided.set()
+                await asyncio.wait_for(overtaken.wait(), 30)
+            else:
+                await asyncio.wait_for(decided.wait(), 30)
+            await write(batch, tx, first_seq)
+
+        def tell(batch: Decided) -> None:
+            committed(batch)
+            if batch.journal.partition != where and of(ADA) in batch.entries:
+                overtaken.set()
+
+        patch.setattr(Decided, "write", hold)
+        patch.setattr(Decided, "committed", tell)
+
+
+@pytest.fixture
+async def broker(engine_url: str) -> MemoryBroker:
+    """Give the bus of an installation in which the phone is Ada's, and neighbours have bought."""
+    broker = MemoryBroker()
+    bought = [
+        touchpoint(NOW - 9 * HALF, user=it, event=ORDER)
+        for it in [*customers(partition(PHONE)), *customers(partition(ADA))]
+    ]
+    async with Engine(engine_url, broker) as engine:
+        await engine.send(
+            touchpoint(NOW - 8 * HALF, user=ADA, anonymous=PHONE, kind="identify"),
+            touchpoint(NOW - 8 * HALF, anonymous=TABLET, kind="page"),
+            *bought,
+        )
+        await engine.settled()
+    return broker
+
+
+@pytest.fixture
+async def fresh(engine_url: str, broker: MemoryBroker) -> AsyncGenerator[Engine]:
+    """Run an engine there that remembers nobody yet."""
+    async with Engine(engine_url, broker) as engine:
+        await engine.settled()
+        yield engine
+
+
+def explained(engine: Engine, user: str) -> list[tuple[object, ...]]:
+    """Give somebody's timeline as the whole history explains it."""
+    every = [arrive(it) for it in engine.broker.records(TOUCHPOINTS.name)]
+    mine = [it for it in every if _owner(it) == user]
+    return [entry[:4] for entry in naive_fold(DRAFT, mine, engine.clock.now())]
+
+
+def _owner(arrival: Arrival) -> str:
+    if arrival.user is not None:
+        return arrival.user[2]
+    devices = {PHONE: ADA, TABLET: customers(partition(PHONE))[-1]}
+    return devices["" if arrival.anonymous is None else arrival.anonymous[2]]
+
+
+def published(engine: Engine, user: str) -> list[tuple[object, ...]]:
+    """Give somebody's timeline as it stands on the river."""
+    return [
+        (from_rfc3339(it.at), it.source, it.target, it.cause)
+        for it in engine.timeline("user_id", user)
+    ]
+
+
+async def numbers(engine: Engine, where: int) -> list[int]:
+    """Give the seq of every fact that a partition has written."""
+    tables = "history", "stage_change", "identity_moved"
+    seqs: list[int] = []
+    for table in tables:
+        rows = await engine.fetch(f"SELECT seq FROM {table} WHERE partition = $1", where)  # noqa: S608 - names
+        seqs += [row["seq"] for row in rows]
+    return sorted(seqs)
+
+
+async def test_only_who_raced_is_loaded_and_folded_again(
+    fresh: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = partition(PHONE)
+    *punctual, late, merged = customers(where)
+    newcomer = next(it for it in map("new-{}".format, range(500)) if partition(it) == where)
+    neighbours = [*punctual, late, merged, newcomer]
+    folds, race = Folds(monkeypatch, where), Race(monkeypatch, where)
+
+    await fresh.send(
+        touchpoint(NOW - 2 * HALF, anonymous=PHONE, event=ORDER),
+        *(touchpoint(NOW - HALF, user=it, event=ORDER) for it in [*punctual, newcomer]),
+        touchpoint(NOW - 10 * HALF, user=late, event=ORDER),
+        touchpoint(NOW - HALF, user=merged, anonymous=TABLET, kind="identify"),
+        touchpoint(NOW - HALF, user=ADA, event=ORDER),
+    )
+    await fresh.settled()
+
+    assert len(race.tries) == 2
+    assert [folds.folded[of(it)] for it in neighbours] == [1] * len(neighbours)
+    assert folds.folded[of(ADA)] == 2
+    assert [folds.loaded[of(it)] for it in neighbours] == [1] * len(neighbours)
+    assert [it for it in [*neighbours, ADA] if published(fresh, it) != explained(fresh, it)] == []
+    assert await numbers(fresh, where) == list(range(1, len(await numbers(fresh, where)) + 1))
+
+
+async def test_a_deadline_that_lost_a_race_fires_the_others_as_decided(
+    fresh: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = partition(ADA)
+    neighbours = [it for it in customers(where) if it != ADA]
+    await fresh.send(touchpoint(NOW - 3 * HALF, user=ADA, event=ORDER))
+    await fresh.settled()
+    folds, race = Folds(monkeypatch, where), Race(monkeypatch, where)
+
+    fresh.clock.set(NOW + 130 * DAY)
+    await fresh.send(touchpoint(NOW - 2 * HALF, anonymous=PHONE, event=ORDER))
+    await fresh.settled()
+
+    assert len(race.tries) > 1
+    assert race.tries[0].entries.keys() >= {of(ADA), *map(of, neighbours)}
+    assert [folds.folded[of(it)] for it in neighbours] == [1] * len(neighbours)
+    assert [it for it in [*neighbours, ADA] if published(fresh, it) != explained(fresh, it)] == []
+    assert fresh.timeline("user_id", ADA)[-1].move == "lapsed"
