@@ -175,7 +175,7 @@ def _judge(index: int, raw: bytes, kind: str | None, most: int) -> Landed | Refu
             return Refused(index, f"touchpoint.{code}", known)
     as_sent = isinstance(event.get("messageId"), str) and message_id and event.get("type") == said
     fields = {key: value for key, value in event.items() if key != "writeKey"} | {"type": said}
-    untouched = as_sent and event.get("writeKey") is None and "writeKey" not in event
+    untouched = as_sent and event.get("writeKey") is None
     return Landed(user or anonymous or "", message_id, fields, raw if untouched else None)
 
 

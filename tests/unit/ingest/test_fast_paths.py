@@ -39,6 +39,7 @@ KINDS = [
     USUAL,
     *(USUAL | {"timestamp": time} for time in TIMES),
     USUAL | {"type": "identify", "traits": {"email": "a@example.com"}, "context": {"ip": "::1"}},
+    USUAL | {"writeKey": None, "messageId": ""},
     USUAL | {"userId": 17, "context": {"userAgent": "Googlebot/2.1"}},
     USUAL | {"userId": None, "anonymousId": "a-1", "sentAt": "2026-11-21T20:00:00Z"},
     {"type": "page", "anonymousId": "a-1", "originalTimestamp": "2026-11-21T19:57:32Z"},

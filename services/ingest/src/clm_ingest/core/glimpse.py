@@ -112,7 +112,7 @@ def examine(raw: bytes, kind: TouchpointType | None) -> Examined | Fault:
             timestamp=_time_in(fields, "timestamp"),
             original_timestamp=_time_in(fields, "originalTimestamp"),
             sent_at=_time_in(fields, "sentAt"),
-            write_key=fields.get("writeKey"),
+            write_key=_given(fields, "writeKey"),
             context=_context_in(fields),
         )
     except _Fault as fault:
@@ -187,6 +187,12 @@ def _context_in(fields: dict[str, Raw]) -> Context | None:
     except UNREADABLE:
         return None
     return found
+
+
+def _given(fields: dict[str, Raw], name: str) -> Raw | None:
+    """Give a field unless it is absent or null."""
+    raw = fields.get(name)
+    return None if raw is None or bytes(raw) == b"null" else raw
 
 
 def _whatever(raw: Raw | None) -> object:
