@@ -139,6 +139,70 @@ async def test_what_is_done_without_a_network_is_sent_when_it_is_back(shop: Shop
     await shop.until("page", *(f"Offline {number}" for number in range(30)))
 
 
+async def test_what_a_page_that_was_left_without_a_network_had_to_say_is_sent_by_the_next(
+    shop: Shop,
+) -> None:
+    page = await shop.visit()
+    await shop.until("page")
+    await shop.context.set_offline(True)
+    await page.evaluate("clm.track('Offline')")
+    await page.goto("about:blank")
+    await shop.context.set_offline(False)
+    await shop.visit()
+
+    await shop.until("page", "page", "Offline")
+
+
+async def test_a_source_that_takes_less_at_once_gets_everything_in_smaller_parts(
+    shop: Shop,
+) -> None:
+    sizes: list[int] = []
+
+    async def narrow(route: Route) -> None:
+        sizes.append(len(json.loads(route.request.post_data or "")["batch"]))
+        if sizes[-1] <= 3:
+            await route.continue_()
+        else:
+            await route.fulfill(
+                status=413,
+                headers={"access-control-allow-origin": shop.site.url},
+                json={"code": "batch.too_long"},
+            )
+
+    await shop.context.route("**/v1/batch", narrow)
+    page = await shop.visit()
+    await shop.until("page")
+    await page.evaluate("for (let n = 0; n < 20; n++) clm.track(`E${n}`)")
+
+    await shop.until("page", *(f"E{number}" for number in range(20)))
+    assert max(sizes) > 3
+
+
+async def test_a_page_that_is_loaded_before_anybody_asks_for_it_is_seen_when_they_do(
+    shop: Shop,
+) -> None:
+    await shop.context.add_init_script(
+        "window.early = true;"
+        "Object.defineProperty(document, 'prerendering', {get: () => window.early})"
+    )
+    page = await shop.context.new_page()
+    await page.goto(shop.site.url, wait_until="networkidle")
+    early = await shop.landed()
+
+    await page.evaluate("early = false; document.dispatchEvent(new Event('prerenderingchange'))")
+
+    await shop.until("page")
+    assert early == []
+
+
+async def test_a_page_that_comes_back_whole_is_seen_again(shop: Shop) -> None:
+    page = await shop.visit()
+    event = "new PageTransitionEvent('pageshow', {persisted: true})"
+    await page.evaluate(f"dispatchEvent({event})")
+
+    await shop.until("page", "page")
+
+
 async def test_a_server_that_asks_to_wait_gets_everything_later_and_once(shop: Shop) -> None:
     busy = [503, 429, 503]
 

@@ -25,8 +25,9 @@ const UNKNOWN =
   );
 const SEGMENT = /\/analytics\.js\/v1\/([^/]+)\/.*$/;
 
+const tag = document.currentScript as HTMLScriptElement | null;
+
 const start = (): void => {
-  const tag = document.currentScript as HTMLScriptElement | null;
   const source = tag?.src ?? location.href;
   const segment = SEGMENT.exec(source);
   const name = segment ? "analytics" : "clm";
@@ -68,4 +69,7 @@ const options = (
   capture: (data["capture"] ?? "").split(/[\s,]+/),
 });
 
-start();
+// A browser may load a page that nobody has asked for yet, and perhaps never will.
+if ((document as { prerendering?: boolean }).prerendering)
+  document.addEventListener("prerenderingchange", start, { once: true });
+else start();

@@ -1,6 +1,6 @@
 // Page views of single-page apps: the address changes and no page is loaded.
 
-/** Call back whenever path or query change, hash routes (`#/`) included. */
+/** Call back whenever path or query change, hash routes (`#/`) included, or a page is back whole. */
 export const watch = (seen: () => void): void => {
   let last = place();
   const look = (): void => {
@@ -17,6 +17,7 @@ export const watch = (seen: () => void): void => {
   }
   addEventListener("popstate", look);
   addEventListener("hashchange", look);
+  addEventListener("pageshow", (it) => it.persisted && seen()); // from the browser's own cache
 };
 
 const place = (): string =>

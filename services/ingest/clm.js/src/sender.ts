@@ -16,12 +16,14 @@ const LEFT = 10_000;
 
 /** Which answers mean that the same body will never be taken. */
 const NEVER = new Set([400, 401, 403, 413]);
+const TOO_LARGE = 413;
 
 export class Sender {
   private pending: Entry[] = [];
   private flying = 0;
   private busy = false;
   private failures = 0;
+  private most = Infinity; // entries that ingest takes at once, as far as it has told
   private timer = 0;
   private readonly beacon: string;
 
@@ -112,6 +114,7 @@ export class Sender {
     while (this.pending.length) {
       const entry = this.pending[0]!;
       size += length(entry.body) + 1;
+      if (batch.length >= this.most) break;
       if (size > bytes && (batch.length || bytes < LONGEST)) break;
       this.pending.shift();
       if (queue.waits(entry)) batch.push(entry);
@@ -128,6 +131,10 @@ export class Sender {
         keepalive,
         credentials: "omit",
       });
+      if (answer.status == TOO_LARGE && batch.length > 1) {
+        this.most = batch.length >> 1; // the source's policy is narrower than ingest's own
+        return 1;
+      }
       if (answer.ok || NEVER.has(answer.status)) {
         queue.done(batch);
         if (!answer.ok) console.warn(`clm.js: ${answer.status}`, await answer.text());
