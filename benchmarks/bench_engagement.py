@@ -166,7 +166,7 @@ async def main(people: int, smtp_port: int) -> None:
             "mail_connections": 8,
         }
     )
-    definitions = load_definitions(Path(FOLDER), discover())
+    definitions = load_definitions(Path(FOLDER), discover(), "reach")
     terms = Terms(
         sender=settings.sender,
         public_url=settings.public_url,

@@ -125,7 +125,7 @@ async def measure(url: str, messages: int) -> None:
                     f"{messages / clock:8,.0f} messages/s, "
                     f"{messages / cpu:8,.0f} per CPU-second of the worker"
                 )
-        board = Board(database, SystemClock(), load_kpis(), Zones(), {})
+        board = Board(database, SystemClock(), load_kpis(), Zones(), {}, "reach")
         print("GET /v1/stages", await timed(lambda: board.stages("bench", None)))
         for kpi in board.kpis.values():
             took = await timed(partial(board.figures, "bench", kpi, Asked()))

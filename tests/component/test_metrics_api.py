@@ -11,7 +11,7 @@ from clm_common.store.migrations import migrate
 from clm_metrics.api import make_app
 from clm_metrics.core.calendar import Zones
 from clm_metrics.store import SCHEMA
-from tests.support.asking import Client, client_of
+from tests.support.asking import Client, Json, client_of
 from tests.support.measuring import board, book
 from tests.support.river import path
 
@@ -83,6 +83,28 @@ async def test_without_a_filter_every_lifecycle_of_the_workspace_is_shown(client
     found = await client.ask("/v1/stages")
 
     assert [each["lifecycle"] for each in found["lifecycles"]] == ["awareness-5", "reach"]
+
+
+async def figures_of(database: Database, main: str, workspace: str) -> Json:
+    figures = board(database, main=main)
+    client = client_of(
+        lambda verifier: make_app(figures, verifier), scope="metrics:read", workspace=workspace
+    )
+    return await client.ask("/v1/kpis/people-per-stage")
+
+
+async def test_figures_are_of_the_main_lifecycle_where_none_is_named(database: Database) -> None:
+    found = await figures_of(database, "awareness-5", "acme")
+
+    assert found["lifecycle"] == "awareness-5"
+    assert [each["stage"] for each in found["series"]] == ["awareness"]
+
+
+async def test_figures_are_of_the_only_lifecycle_that_the_river_tells_of(
+    database: Database,
+) -> None:
+    assert (await figures_of(database, "saas", "other"))["lifecycle"] == "reach"
+    assert (await figures_of(database, "saas", "nobody"))["lifecycle"] == "saas"
 
 
 async def test_a_configured_order_lists_stages_that_nobody_has_reached(database: Database) -> None:

@@ -104,7 +104,7 @@ async def test_metrics_filled_from_a_copy_and_started_counts_as_one_that_read_ev
 
 
 def planning(window: int) -> OpenHandler:
-    definitions = load_definitions(FOLDER, discover())
+    definitions = load_definitions(FOLDER, discover(), "reach")
     plans = Plans(definitions.journeys, clock=SystemClock(), window=window)
     return partial(open_journeys, plans)
 

@@ -101,7 +101,7 @@ class World:
 async def world(database_url: str, folder: Path, *, size: int = 12) -> AsyncGenerator[World]:
     """Open engagement on a fresh schema with one journey."""
     await migrate(database_url, package="clm_engagement", schema=SCHEMA)
-    definitions = load_definitions(write_journeys(folder / "journeys"), discover())
+    definitions = load_definitions(write_journeys(folder / "journeys"), discover(), "reach")
     async with Database(database_url, schema=SCHEMA, name="test", size=size) as database:
         yield World(database, definitions, ManualClock(NOW))
 

@@ -50,9 +50,10 @@ def board(
     zones: Zones | None = None,
     order: Mapping[str, tuple[str, ...]] | None = None,
     now: int = NOW,
+    main: str = "reach",
 ) -> Board:
     """Make a board with the shipped catalogue."""
-    return Board(database, ManualClock(now), load_kpis(), zones or Zones(), order or {})
+    return Board(database, ManualClock(now), load_kpis(), zones or Zones(), order or {}, main)
 
 
 async def book(

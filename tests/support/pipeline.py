@@ -32,7 +32,11 @@ class Pipeline:
 
 @asynccontextmanager
 async def pipeline(
-    server_home: Path, databases: DatabaseServer, *, environment: Mapping[str, str] | None = None
+    server_home: Path,
+    databases: DatabaseServer,
+    *,
+    environment: Mapping[str, str] | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Pipeline]:
     """Run both, with a broker and databases of their own, until leaving.
 
@@ -43,6 +47,7 @@ async def pipeline(
         server_home: where servers keep what is theirs.
         databases: where to make the two databases.
         environment: what ingest is told besides.
+        told: what the engine, and whoever reads its river, is told besides.
     """
     with ExitStack() as stack:
         node = own_node(KafkaNode, server_home, stack)
@@ -54,6 +59,7 @@ async def pipeline(
             "CLM_DATABASE_URL": urls[1],
             "CLM_KAFKA_BOOTSTRAP": node.bootstrap,
             "CLM_TOKEN_KEYS": jwks([signer.public]),
+            **(told or {}),
         }
         async with (
             ingest(node.bootstrap, urls[0], signer=signer, environment=environment) as front,

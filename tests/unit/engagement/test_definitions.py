@@ -13,7 +13,7 @@ from tests.support.engagement import write_journeys
 
 
 def test_the_journeys_that_ship_are_right_and_render() -> None:
-    definitions = load_definitions(FOLDER, discover())
+    definitions = load_definitions(FOLDER, discover(), "reach")
     nobody: dict[str, str | None] = dict.fromkeys(FIELDS)
     values: Values = {
         "contact": {**nobody, "first_name": "Ann"},
@@ -41,7 +41,7 @@ def test_an_unknown_channel_is_refused_with_file_and_line(tmp_path: Path) -> Non
     (folder / "welcome.yaml").write_text(text)
 
     with pytest.raises(DefinitionError, match=r"welcome\.yaml:6: .*'pigeon'; there are email"):
-        load_definitions(folder, discover())
+        load_definitions(folder, discover(), "reach")
 
 
 def test_a_missing_template_is_refused(tmp_path: Path) -> None:
@@ -49,11 +49,23 @@ def test_a_missing_template_is_refused(tmp_path: Path) -> None:
     (folder / "welcome" / "welcome.text.liquid").unlink()
 
     with pytest.raises(DefinitionError, match=r"welcome\.yaml:6: .*welcome\.text\.liquid"):
-        load_definitions(folder, discover())
+        load_definitions(folder, discover(), "reach")
 
 
 def test_a_mail_without_a_way_out_is_refused(tmp_path: Path) -> None:
     folder = write_journeys(tmp_path / "journeys", html="<p>Hi</p>")
 
     with pytest.raises(DefinitionError, match=r"must contain \{\{ link\.unsubscribe \}\}"):
-        load_definitions(folder, discover())
+        load_definitions(folder, discover(), "reach")
+
+
+def test_a_journey_that_names_no_lifecycle_is_the_main_one_s(tmp_path: Path) -> None:
+    folder = write_journeys(tmp_path / "journeys")
+    text = (folder / "welcome.yaml").read_text().replace("lifecycle: reach\n", "")
+    (folder / "mine.yaml").write_text(text.replace("key: welcome", "key: mine", 1))
+    (folder / "welcome").rename(folder / "mine")
+    (folder / "welcome.yaml").unlink()
+
+    found = load_definitions(folder, discover(), "saas")
+
+    assert found.journeys["mine"].lifecycle == "saas"

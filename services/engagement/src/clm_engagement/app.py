@@ -39,7 +39,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         DefinitionError: a journey or a template cannot be right.
     """
     channels = discover()
-    definitions = load_definitions(settings.journey_dir or FOLDER, channels)
+    definitions = load_definitions(
+        settings.journey_dir or FOLDER, channels, settings.main_lifecycle
+    )
     keys = settings.signing_keys or (_key_for_now(),)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(

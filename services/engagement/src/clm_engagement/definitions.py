@@ -38,8 +38,13 @@ class Definitions(Struct, frozen=True):
         return {name: template.render(values) for name, template in parts.items()}
 
 
-def load_definitions(folder: Path, channels: Mapping[str, Channel]) -> Definitions:
+def load_definitions(folder: Path, channels: Mapping[str, Channel], main: str) -> Definitions:
     """Read a folder of journeys: `<key>.yaml` and `<key>/<template>.<part>.liquid`.
+
+    Args:
+        folder: the folder.
+        channels: what messages can be sent by.
+        main: the key of the main lifecycle, whose stages are meant where a journey names none.
 
     Raises:
         DefinitionError: something in it cannot be right; the text names file and line.
@@ -50,7 +55,13 @@ def load_definitions(folder: Path, channels: Mapping[str, Channel]) -> Definitio
         for key, entry in entries.items()
         for index, step in enumerate(entry.definition.steps)
     }
-    return Definitions({key: entry.definition for key, entry in entries.items()}, templates)
+    return Definitions(
+        {key: _of(entry.definition, main) for key, entry in entries.items()}, templates
+    )
+
+
+def _of(journey: Journey, main: str) -> Journey:
+    return journey if journey.lifecycle else journey.model_copy(update={"lifecycle": main})
 
 
 def _templates(

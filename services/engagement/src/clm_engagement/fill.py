@@ -22,7 +22,9 @@ from clm_engagement.store import SCHEMA
 
 def opener(settings: Settings, parts: Plant) -> OpenHandler:
     """Make what opens the handlers; no stage change is recent enough to be acted upon."""
-    definitions = load_definitions(settings.journey_dir or FOLDER, discover())
+    definitions = load_definitions(
+        settings.journey_dir or FOLDER, discover(), settings.main_lifecycle
+    )
     plans = Plans(definitions.journeys, clock=parts.clock, window=0)
     return partial(open_handler, plans)
 

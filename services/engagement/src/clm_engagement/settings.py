@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 
 from clm_common.instant import DAY, HOUR, MINUTE, SECOND
-from clm_common.settings import ServiceSettings
+from clm_common.settings_lifecycle import LifecycleSettings
 from clm_engagement.core.contact import normal_email
 
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
@@ -36,7 +36,7 @@ def _duration(value: object) -> object:
 Duration = Annotated[int, BeforeValidator(_duration)]
 
 
-class Settings(ServiceSettings):
+class Settings(LifecycleSettings):
     """What the engagement service is told from outside."""
 
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(

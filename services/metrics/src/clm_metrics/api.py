@@ -56,7 +56,7 @@ def make_app(board: Board, verifier: Verifier) -> FastAPI:
         who: Reader,
         request: Request,
         key: str,
-        lifecycle: Annotated[str | None, Query(description="By default `reach`.")] = None,
+        lifecycle: Annotated[str | None, Query(description="By default the main one.")] = None,
         stage: Annotated[str | None, Query(description="Only this one.")] = None,
         start: Annotated[
             date | None, Query(alias="from", description="The first local day.")

@@ -32,7 +32,14 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     """
     kpis = load_kpis()
     async with plant(settings, package="clm_metrics", schema=SCHEMA) as parts:
-        board = Board(parts.database, parts.clock, kpis, settings.zones, settings.stage_order)
+        board = Board(
+            parts.database,
+            parts.clock,
+            kpis,
+            settings.zones,
+            settings.stage_order,
+            settings.main_lifecycle,
+        )
         worker = parts.worker(JOURNEY, partial(open_handler, settings.zones))
         yield Service(
             app=make_app(board, Verifier.of(settings)),

@@ -51,6 +51,7 @@ class Board(Struct, frozen=True):
         kpis: the catalogue, by key.
         zones: the time zones of workspaces without figures.
         order: the configured order of stages, by lifecycle.
+        main: the key of the main lifecycle.
     """
 
     database: Database
@@ -58,6 +59,7 @@ class Board(Struct, frozen=True):
     kpis: Mapping[str, Kpi]
     zones: Zones
     order: Mapping[str, tuple[str, ...]]
+    main: str
 
     def kpi(self, key: str) -> Kpi:
         """Give a definition.
@@ -98,7 +100,6 @@ class Board(Struct, frozen=True):
             Rejected: the lifecycle or stage is unknown, or the range makes no sense.
             Unavailable: PostgreSQL is away.
         """
-        lifecycle = asked.lifecycle or kpi.default("lifecycle")
         grain = asked.grain or Grain(kpi.default("grain"))
         kind, measure = kpi.figure.kind, kpi.figure.measure
         async with queries.snapshot(self.database) as db:
@@ -106,7 +107,8 @@ class Board(Struct, frozen=True):
             today = calendar.day(self.clock.now())
             span = span_of(asked, today, grain)
             totals = await queries.totals(db, workspace)
-            of = (workspace, self._known(lifecycle, totals), measure)
+            lifecycle = self._known(asked.lifecycle or self._main(totals), totals)
+            of = (workspace, lifecycle, measure)
             kept = await queries.kept(db, of, span, grain, level=kind == "level")
         order = self._ordered(lifecycle, totals.get(lifecycle, Totals()))
         base = asked.base or kpi.default("base")
@@ -126,6 +128,10 @@ class Board(Struct, frozen=True):
 
     def _ordered(self, lifecycle: str, totals: Totals) -> tuple[str, ...]:
         return ordered(totals.reached, totals.position, self.order.get(lifecycle, ()))
+
+    def _main(self, totals: Mapping[str, Totals]) -> str:
+        """Give the main lifecycle; the only one, where the river tells of no other."""
+        return self.main if self.main in totals or len(totals) != 1 else next(iter(totals))
 
     def _known(self, lifecycle: str, totals: Mapping[str, Totals]) -> str:
         """Refuse a lifecycle that is misspelt, as far as that can be told: if others are known."""

@@ -9,7 +9,8 @@ from pydantic import Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
-from clm_common.settings import Port, ServiceSettings
+from clm_common.settings import Port
+from clm_common.settings_lifecycle import LifecycleSettings
 from clm_metrics.core.calendar import Calendar, Zones
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -17,7 +18,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _FUNNEL: Final = '{"reach": ["reach", "acquisition", "conversion", "retention", "loyalty"]}'
 
 
-class Settings(ServiceSettings):
+class Settings(LifecycleSettings):
     """The settings of metrics."""
 
     http_port: Port = Field(

@@ -8,11 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from clm_common.settings_lifecycle import LifecycleSettings
 from clm_common.settings_secrets import SecretsSettings
 from clm_stage_engine.core.keeping import ANY_DAYS, Keeping
 
 
-class Settings(SecretsSettings):
+class Settings(LifecycleSettings, SecretsSettings):
     """The settings of stage-engine."""
 
     http_port: int = Field(
@@ -21,13 +22,6 @@ class Settings(SecretsSettings):
         le=65535,
         description="the port to listen on; 0 picks a free one",
         examples=["8081"],
-    )
-    lifecycle: str = Field(
-        default="reach",
-        pattern=r"^[a-z0-9-]+( *, *[a-z0-9-]+)*$",
-        description="the key of the lifecycle to run; of several, with commas, the first is the "
-        "main one and the others run beside it",
-        examples=["reach", "reach,saas"],
     )
     lifecycle_dir: Path | None = Field(
         default=None,
@@ -87,20 +81,6 @@ class Settings(SecretsSettings):
         yield from super()._insecure()
         if self.webhooks_http:
             yield "CLM_WEBHOOKS_HTTP; webhooks need https://"
-
-    @property
-    def main_lifecycle(self) -> str:
-        """The key of the main lifecycle."""
-        return self._lifecycles[0]
-
-    @property
-    def further_lifecycles(self) -> list[str]:
-        """The keys of those that run beside it."""
-        return [it for it in dict.fromkeys(self._lifecycles) if it != self.main_lifecycle]
-
-    @property
-    def _lifecycles(self) -> list[str]:
-        return [it.strip() for it in self.lifecycle.split(",")]
 
     @property
     def keeping(self) -> Keeping:

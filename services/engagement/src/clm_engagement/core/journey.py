@@ -69,13 +69,14 @@ class Journey(Definition):
     """One journey, as its YAML file says.
 
     Attributes:
-        lifecycle: whose stages `when` names.
+        lifecycle: whose stages `when` names; where a file names none, reading the folder puts the
+            main one's key here.
         when: what makes a person enter.
         entry: how often a person may enter: `once` in a lifetime.
         steps: what happens then.
     """
 
-    lifecycle: Key
+    lifecycle: Key = ""
     when: When
     entry: Literal["once"]
     steps: Annotated[tuple[Step, ...], AfterValidator(_one_step)]

@@ -95,9 +95,8 @@ class Kpi(Definition):
 
     @model_validator(mode="after")
     def _can_be_asked_plainly(self) -> Kpi:
-        for name in ("lifecycle", "grain"):
-            if not self.default(name):
-                raise ValueError(f"the parameter {name!r} needs a default")
+        if not self.default("grain"):
+            raise ValueError("the parameter 'grain' needs a default")
         return self
 
     def default(self, name: str) -> str:
