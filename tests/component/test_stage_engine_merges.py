@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,9 +16,8 @@ from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
-from clm_stage_engine.queries import profiles
+from clm_stage_engine.queries import sight
 from clm_stage_engine.running import choose
-from clm_stage_engine.views import Profile
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import alias, touchpoint
@@ -101,20 +101,27 @@ async def test_a_merge_is_the_fold_of_both_and_taking_it_back_restores_both_exac
 
 
 @pytest.mark.usefixtures("two")
-async def test_whoever_is_merged_while_they_are_asked_for_is_found(
-    engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "path", ["", "/timeline", "/explain", "/touchpoints", "/identities", "/merges"]
+)
+async def test_whoever_is_merged_while_they_are_asked_for_is_told_as_they_were_before(
+    engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    get, merged = profiles.get, list[Json]()
+    owner, merged = sight.owner, list[Json]()
+    before = await told(client, f"/{BOB}{path}")
 
-    async def late(db: Connection, workspace: str, profile: UUID) -> Profile | None:
+    async def found(db: Connection, workspace: str, identity: UUID, at: datetime) -> UUID | None:
+        whose = await owner(db, workspace, identity, at)
         if not merged:
-            merged.append(await decide(engine, client, ADA, "merge", {"other": BOB, "reason": WHY}))
-        return await get(db, workspace, profile)
+            merged.append(None)
+            await decide(engine, client, ADA, "merge", {"other": BOB, "reason": WHY})
+        return whose
 
-    monkeypatch.setattr(profiles, "get", late)
-    found = await told(client, f"/{BOB}")
+    monkeypatch.setattr(sight, "owner", found)
+    meanwhile = await told(client, f"/{BOB}{path}")
 
-    assert (found["id"], found["merged_into"], found["touchpoints"]) == (ADA, ADA, 4)
+    assert meanwhile == before
+    assert await told(client, f"/{BOB}{path}") != before
 
 
 @pytest.mark.usefixtures("two")

@@ -150,10 +150,7 @@ class Rebuilding:
 
     async def _differences(self, ids: Sequence[UUID]) -> tuple[int, list[Difference]]:
         """Compare people with their history; gives how many there are, and those that differ."""
-        async with (
-            self._database.connection() as db,
-            db.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._database.snapshot() as db:
             live = {row["id"]: row for row in await mending.rows_of(db, ids)}
             beside = await standings.rows(db, ids) if self._rules.several else {}
             gone = await self._newborn(db, [each for each in ids if each not in live])

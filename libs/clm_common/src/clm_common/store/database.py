@@ -123,8 +123,25 @@ class Database:
             Unavailable: PostgreSQL is away; whether a commit that failed so took place is unknown.
             RaceLost: a serialization failure or a deadlock; nothing was written.
         """
+        async with self._inside(isolation="read_committed") as raw:
+            yield raw
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[Connection]:
+        """Lend an asyncpg connection whose statements only read, all of them at one instant.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with self._inside(isolation="repeatable_read", readonly=True) as raw:
+            yield raw
+
+    @asynccontextmanager
+    async def _inside(
+        self, *, isolation: str, readonly: bool = False
+    ) -> AsyncGenerator[Connection]:
         async with self.connection() as raw:
-            block = raw.transaction()
+            block = raw.transaction(isolation=isolation, readonly=readonly)
             await block.start()
             try:
                 yield raw

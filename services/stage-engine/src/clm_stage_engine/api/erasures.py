@@ -13,7 +13,6 @@ from clm_common.instant import to_datetime
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, find, unknown
 from clm_stage_engine.queries import erasures
-from clm_stage_engine.queries.sight import PRESENT
 from clm_stage_engine.views import Erasure
 
 router: Final = APIRouter(tags=["privacy"])
@@ -45,7 +44,7 @@ async def erase_profile(who: Eraser, behind: Behind, profile_id: UUID, body: New
     before it are not taken in any more, whoever sends them again; later ones begin a new profile.
     Asked twice, it is one erasure. Needs the scope `profiles:erase`.
     """
-    asked = await find(behind, who, profile_id, PRESENT)
+    asked = await find(behind, who, profile_id)
     async with behind.database.connection() as db:
         found = await erasures.ask(
             db,

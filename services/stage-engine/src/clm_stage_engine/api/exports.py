@@ -12,7 +12,6 @@ from clm_common.instant import to_datetime
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, find
 from clm_stage_engine.queries.exporting import export
-from clm_stage_engine.queries.sight import PRESENT
 
 router: Final = APIRouter(tags=["privacy"])
 
@@ -36,7 +35,7 @@ async def export_profile(who: Exporter, behind: Behind, profile_id: UUID) -> Str
     calls said last. It is written as it is read: however long, it needs little memory. Needs the
     scope `profiles:export`.
     """
-    asked = await find(behind, who, profile_id, PRESENT)
+    asked = await find(behind, who, profile_id)
     now, main = to_datetime(behind.clock.now()), behind.lifecycle(asked.workspace).key
     pieces = export(behind.database, asked.workspace, asked.id, now, main)
     name = f'attachment; filename="profile-{asked.id}.json"'

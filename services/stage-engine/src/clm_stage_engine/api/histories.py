@@ -24,7 +24,6 @@ router: Final = APIRouter(tags=["profiles"])
 @router.get("/v1/profiles/{profile_id}/timeline", summary="A profile's timeline")
 async def get_timeline(
     asked: Asked,
-    behind: Behind,
     *,
     explain: Annotated[bool, Query(description="With each stage change, why.")] = False,
     lifecycle: Annotated[
@@ -34,12 +33,12 @@ async def get_timeline(
     limit: Limit = 200,
 ) -> TimelinePage:
     """Give its touchpoints and the stage changes that stand (or stood), oldest first."""
-    async with behind.database.connection() as db:
+    async with asked.look() as (db, mine):
         return await timelines.timeline(
             db,
-            asked.workspace,
-            asked.id,
-            asked.sight,
+            mine.workspace,
+            mine.id,
+            mine.sight,
             Page(cursor, limit),
             explain=explain,
             lifecycle=lifecycle,
@@ -58,20 +57,18 @@ async def get_explained(
     page = Page(cursor, limit)
     key = behind.lifecycle(asked.workspace, lifecycle).key
     beside = behind.beside(key)
-    rules = behind.board.rules
-    others = rules.others(asked.workspace, asked.id)
-    only = None if others is None and lifecycle is None else key
-    async with behind.database.connection() as db:
-        found = await explaining.explained(db, asked.workspace, asked.id, asked.sight, page, only)
-        if asked.sight.is_present and cursor is None:
+    rules, workspace = behind.board.rules, asked.workspace
+    async with asked.look() as (db, mine):
+        others = rules.others(workspace, mine.id)
+        only = None if others is None and lifecycle is None else key
+        found = await explaining.explained(db, workspace, mine.id, mine.sight, page, only)
+        if mine.sight.is_present and cursor is None:
             now = behind.clock.now()
             course = next(
                 (it.course for it in others or () if it.key == beside),
-                rules.course(asked.workspace, asked.id),
+                rules.course(workspace, mine.id),
             )
-            found.outlook = await explaining.ahead(
-                db, asked.workspace, asked.id, course, now, beside
-            )
+            found.outlook = await explaining.ahead(db, workspace, mine.id, course, now, beside)
     return found
 
 
@@ -99,17 +96,15 @@ class Filters(BaseModel):
     summary="A profile's touchpoints",
     response_model=views.TouchpointPage,
 )
-async def get_touchpoints(
-    asked: Asked, behind: Behind, filters: Annotated[Filters, Query()]
-) -> Response:
+async def get_touchpoints(asked: Asked, filters: Annotated[Filters, Query()]) -> Response:
     """Give its touchpoints as they were sent, newest first."""
-    async with behind.database.connection() as db:
-        mine = await sights.members(db, asked.workspace, asked.id, asked.sight.recorded)
+    async with asked.look() as (db, person):
+        mine = await sights.members(db, person.workspace, person.id, person.sight.recorded)
         page = await touchpoints.newest(
             db,
-            asked.id,
+            person.id,
             [row["id"] for row in mine],
-            filters.wanted(asked.sight),
+            filters.wanted(person.sight),
             Page(filters.cursor, filters.limit),
         )
     return Response(msgspec.json.encode(page), media_type="application/json")

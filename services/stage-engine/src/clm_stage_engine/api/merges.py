@@ -14,14 +14,24 @@ from clm_common.instant import to_datetime
 from clm_common.runtime.handler import Connection
 from clm_common.runtime.tokens import Principal
 from clm_stage_engine.api.moves import Key, Mover, Reason
-from clm_stage_engine.api.parts import Behind, Limit, Parts, Place, Present, Subject, Word, find
+from clm_stage_engine.api.parts import (
+    Behind,
+    Limit,
+    Parts,
+    Place,
+    Reader,
+    Subject,
+    Word,
+    find,
+    look_now,
+)
 from clm_stage_engine.core.deciding import ByHand, message
 from clm_stage_engine.core.merging import Kind
 from clm_stage_engine.core.ours import SOURCE, Occasion
 from clm_stage_engine.cursor import Page
 from clm_stage_engine.queries import merging
 from clm_stage_engine.queries import sight as sights
-from clm_stage_engine.queries.sight import FOREVER, PRESENT
+from clm_stage_engine.queries.sight import FOREVER
 from clm_stage_engine.views import Decision, DecisionPage, Named
 
 router: Final = APIRouter(tags=["merges"])
@@ -146,8 +156,8 @@ async def post_merge(
     202 says that it is safe; the merged profile follows within a second, under this profile's id.
     Where this one is a device's and the other a customer's, the customer's id stays.
     """
-    asked = await find(behind, who, profile_id, PRESENT)
-    other = await find(behind, who, body.other, PRESENT)
+    asked = await find(behind, who, profile_id)
+    other = await find(behind, who, body.other)
     asking = Asking(behind, who, asked, key)
     if asked.id == other.id and not key:
         raise Rejected(409, "merge.same", "these are one person already")
@@ -177,8 +187,7 @@ async def post_unmerge(
     What was taken back does not count any more, as if it had never been said; an alias that is
     sent again stays without effect. 202 says that it is safe.
     """
-    asked = await find(behind, who, profile_id, PRESENT)
-    async with behind.database.connection() as db:
+    async with look_now(behind, who, profile_id) as (db, asked):
         mine = await sights.members(db, who.workspace, asked.id, FOREVER)
         known = await merging.one(db, who.workspace, body.decision)
     names = {(row["kind"], row["value"]) for row in mine}
@@ -217,8 +226,7 @@ async def post_split(
     kinds = [USER_ID, ANONYMOUS_ID, *sorted(behind.identifiers.joining)]
     if kind not in kinds:
         raise Rejected(422, "request.invalid", f"identifier must be of {', '.join(kinds)}")
-    asked = await find(behind, who, profile_id, PRESENT)
-    async with behind.database.connection() as db:
+    async with look_now(behind, who, profile_id) as (db, asked):
         mine = await sights.members(db, who.workspace, asked.id, FOREVER)
         if (kind, value) not in {(row["kind"], row["value"]) for row in mine}:
             raise Rejected(404, "split.unknown", f"{body.identifier} is none of this person's")
@@ -233,14 +241,14 @@ async def post_split(
 
 @router.get("/v1/profiles/{profile_id}/merges", summary="Decisions about who is one person")
 async def get_merges(
-    asked: Present, behind: Behind, cursor: Place = None, limit: Limit = 100
+    who: Reader, behind: Behind, profile_id: UUID, cursor: Place = None, limit: Limit = 100
 ) -> DecisionPage:
     """Give the decisions about a person's identifiers, taken back or not, the newest first."""
-    async with behind.database.connection() as db:
-        mine = await sights.members(db, asked.workspace, asked.id, FOREVER)
+    async with look_now(behind, who, profile_id) as (db, person):
+        mine = await sights.members(db, person.workspace, person.id, FOREVER)
         ids = [row["id"] for row in mine]
         bounds = behind.identifiers.bounds
-        return await merging.about(db, asked.workspace, ids, bounds, Page(cursor, limit))
+        return await merging.about(db, person.workspace, ids, bounds, Page(cursor, limit))
 
 
 async def _name(db: Connection, who: Principal, profile: UUID) -> Pair:

@@ -18,7 +18,7 @@ from clm_stage_engine.core.manual import ByHand, message
 from clm_stage_engine.core.ours import SOURCE, Occasion
 from clm_stage_engine.queries import explaining, moving, profiles
 from clm_stage_engine.queries import sight as sights
-from clm_stage_engine.queries.sight import FOREVER, PRESENT
+from clm_stage_engine.queries.sight import FOREVER
 
 router: Final = APIRouter(tags=["profiles"])
 
@@ -84,7 +84,7 @@ async def post_move(
     `sub` as author: late touchpoints, merges and replays keep it, and conditions go on from there.
     202 says that it is safe; the stage change follows within a second.
     """
-    asked = await find(behind, who, profile_id, PRESENT)
+    asked = await find(behind, who, profile_id)
     decision = await _decision(behind, who, asked.id, body)
     known = None if key is None else str(move_id(who.workspace, asked.id, key))
     now = behind.clock.now()

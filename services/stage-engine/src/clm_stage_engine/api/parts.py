@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID
@@ -14,6 +16,7 @@ from clm_common.bus.ports import Producer
 from clm_common.clock import Clock
 from clm_common.errors import Rejected
 from clm_common.instant import to_datetime
+from clm_common.runtime.handler import Connection
 from clm_common.runtime.tokens import Principal, require
 from clm_common.store.database import Database
 from clm_stage_engine.core.identifiers import Identifiers
@@ -181,31 +184,66 @@ class Subject(Struct, frozen=True):
     sight: Sight
 
 
-async def subject(who: Reader, behind: Behind, profile_id: UUID, looking: Looking) -> Subject:
-    """Find whose profile an id means; a dependency. See `find`."""
-    return await find(behind, who, profile_id, looking)
+class Address(Struct, frozen=True):
+    """An id in an address, which nobody has looked up yet.
 
-
-async def find(behind: Parts, who: Principal, wanted: UUID, looking: Sight) -> Subject:
-    """Find whose profile an id means: of one that was merged, the one it was merged into.
-
-    Raises:
-        Rejected: 404; there is none, or there was none yet.
+    Attributes:
+        database: stage-engine's schema.
+        workspace: the token's.
+        id: the id.
+        sight: from where one looks back.
     """
-    async with behind.database.connection() as db:
-        owner = await sights.owner(db, who.workspace, wanted, looking.recorded)
-    if owner is None:
-        raise unknown(wanted)
-    return Subject(who.workspace, wanted, owner, looking)
+
+    database: Database
+    workspace: str
+    id: UUID
+    sight: Sight
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[tuple[Connection, Subject]]:
+        """Find whose profile the id means, and lend the connection to read more about them.
+
+        Of a profile that was merged it is the one that it was merged into. All that is read within
+        the block is read at one instant: nobody is merged, unmerged or erased in between.
+
+        Raises:
+            Rejected: 404; there is none, or there was none yet.
+        """
+        async with self.database.snapshot() as db:
+            yield db, await self._found(db)
+
+    async def _found(self, db: Connection) -> Subject:
+        owner = await sights.owner(db, self.workspace, self.id, self.sight.recorded)
+        if owner is None:
+            raise unknown(self.id)
+        return Subject(self.workspace, self.id, owner, self.sight)
+
+
+async def address(who: Reader, behind: Behind, profile_id: UUID, looking: Looking) -> Address:
+    """Read whose profile is asked for, and from where; a dependency."""
+    return Address(behind.database, who.workspace, profile_id, looking)
 
 
 async def present(who: Reader, behind: Behind, profile_id: UUID) -> Subject:
     """Find whose profile an id means now; a dependency. See `find`."""
-    return await find(behind, who, profile_id, PRESENT)
+    return await find(behind, who, profile_id)
 
 
-Asked = Annotated[Subject, Depends(subject)]
+Asked = Annotated[Address, Depends(address)]
 Present = Annotated[Subject, Depends(present)]
+
+
+async def find(behind: Parts, who: Principal, wanted: UUID) -> Subject:
+    """Find whose profile an id means now, for whoever reads nothing more about them."""
+    async with look_now(behind, who, wanted) as (_, found):
+        return found
+
+
+def look_now(
+    behind: Parts, who: Principal, wanted: UUID
+) -> AbstractAsyncContextManager[tuple[Connection, Subject]]:
+    """Do what `Address.look` does, as it is now."""
+    return Address(behind.database, who.workspace, wanted, PRESENT).look()
 
 
 def unknown(wanted: UUID) -> Rejected:

@@ -12,17 +12,16 @@ from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID
 from clm_common.errors import Rejected
 from clm_common.runtime.handler import Connection
 from clm_stage_engine.api.parts import (
+    Address,
     Asked,
     Behind,
     Instant,
     Limit,
-    Parts,
     Place,
     Reader,
     Recorded,
     Subject,
     Word,
-    find,
     unknown,
 )
 from clm_stage_engine.core.identifiers import Identifiers
@@ -131,37 +130,34 @@ async def _found(
 
 
 @router.get("/v1/profiles/{profile_id}", summary="One profile, now or as it was")
-async def get_profile(who: Reader, asked: Asked, behind: Behind, response: Response) -> Profile:
+async def get_profile(asked: Asked, behind: Behind, response: Response) -> Profile:
     """Give a profile; the id of one that was merged gives the one it was merged into.
 
     With `as_of` the stage the person was in at that instant, as is known today; with `recorded`
     what was believed at that instant; with both, what was believed then about then.
     """
-    found = await _seen(behind, asked)
-    if found is None:  # perhaps merged, or unmerged, after it was looked up whose the id is
-        asked = await find(behind, who, asked.asked, asked.sight)
-        found = await _seen(behind, asked)
+    main = behind.lifecycle(asked.workspace).key
+    async with asked.look() as (db, mine):
+        found = await _seen(db, mine, main)
     if found is None:
-        if asked.sight.is_present:
-            raise unknown(asked.asked)
+        if mine.sight.is_present:
+            raise unknown(mine.asked)
         raise Rejected(
-            404, "profile.not_yet", f"profile {asked.asked} was in no stage yet at that time"
+            404, "profile.not_yet", f"profile {mine.asked} was in no stage yet at that time"
         )
-    if asked.id != asked.asked:
-        found.merged_into = asked.id
-        response.headers["content-location"] = f"/v1/profiles/{asked.id}"
+    if mine.id != mine.asked:
+        found.merged_into = mine.id
+        response.headers["content-location"] = f"/v1/profiles/{mine.id}"
     return found
 
 
-async def _seen(behind: Parts, asked: Subject) -> Profile | None:
+async def _seen(db: Connection, mine: Subject, main: str) -> Profile | None:
     """Give a profile from where one looks; None where it is in no stage."""
-    async with behind.database.connection() as db:
-        main = behind.lifecycle(asked.workspace).key
-        if not asked.sight.is_present:
-            return await profiles.get_at(db, asked.workspace, asked.id, asked.sight, main)
-        found = await profiles.get(db, asked.workspace, asked.id)
-        await profiles.with_lifecycles(db, main, [] if found is None else [found])
-        return found
+    if not mine.sight.is_present:
+        return await profiles.get_at(db, mine.workspace, mine.id, mine.sight, main)
+    found = await profiles.get(db, mine.workspace, mine.id)
+    await profiles.with_lifecycles(db, main, [] if found is None else [found])
+    return found
 
 
 @router.get("/v1/profiles/{profile_id}/identities", summary="A profile's identifiers")
@@ -173,8 +169,8 @@ async def get_identities(
     page: Annotated[Paging, Query()],
 ) -> IdentityPage:
     """Give the identifiers that are, or were believed to be, a profile's, by kind and value."""
-    asked = await find(behind, who, profile_id, Sight(recorded=written))
-    async with behind.database.connection() as db:
+    asked = Address(behind.database, who.workspace, profile_id, Sight(recorded=written))
+    async with asked.look() as (db, mine):
         return await profiles.identities(
-            db, asked.workspace, asked.id, written, Page(page.cursor, page.limit)
+            db, mine.workspace, mine.id, written, Page(page.cursor, page.limit)
         )
