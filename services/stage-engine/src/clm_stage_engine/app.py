@@ -29,6 +29,7 @@ from clm_stage_engine import definitions, housekeeping
 from clm_stage_engine.answers import open_answers
 from clm_stage_engine.api import make_app
 from clm_stage_engine.api.parts import Outgoing
+from clm_stage_engine.changing.jobs import Diffs
 from clm_stage_engine.channel_file import load_channels, own_channels
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.identifiers import Identifiers
@@ -40,6 +41,7 @@ from clm_stage_engine.identity_file import SHIPPED, load_identifiers
 from clm_stage_engine.live import Hub
 from clm_stage_engine.outbox import Facts
 from clm_stage_engine.posting import Poster
+from clm_stage_engine.queries import people
 from clm_stage_engine.receipts import Receipts
 from clm_stage_engine.running import Running, chosen, known, published
 from clm_stage_engine.settings import Settings
@@ -84,6 +86,10 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         poster = await stack.enter_async_context(
             Poster(parts.clock, http=settings.webhooks_http, private=settings.webhooks_private)
         )
+        comparing = await stack.enter_async_context(
+            Database.of(settings, SCHEMA, size=2, seconds=people.SECONDS)
+        )
+        diffs = Diffs(comparing, board, owner=settings.worker_id, lease=settings.lease_seconds)
         yield Service(
             app=make_app(
                 parts.database,
@@ -100,6 +106,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             tasks={
                 "worker": parts.worker(TOUCHPOINTS, handlers).run,
                 "lifecycles": board.stay_fresh,
+                "diffs": diffs.run,
                 "answers": parts.worker(ERASURES, open_answers, reader=answers).run,
                 "receipts": receipts.run,
                 "live": live.run,

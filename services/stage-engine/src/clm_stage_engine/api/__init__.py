@@ -14,6 +14,7 @@ from clm_common.runtime.tokens import Verifier
 from clm_common.store.database import Database
 from clm_common.store.vault import Vault
 from clm_stage_engine.api import (
+    diffs,
     erasures,
     exports,
     histories,
@@ -46,6 +47,7 @@ ROUTES: Final = (
     erasures,
     overviews,
     versions,
+    diffs,
     runs,
     webhooks,
 )

@@ -6,7 +6,7 @@ on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from time import perf_counter
 from typing import Final
@@ -26,6 +26,7 @@ from clm_stage_engine.core.fold import Change, order
 from clm_stage_engine.core.lifecycle import Stage
 from clm_stage_engine.core.snapshot import Line
 from clm_stage_engine.core.starting import start
+from clm_stage_engine.giants import apart
 from clm_stage_engine.queries import people
 from clm_stage_engine.queries.people import Among, Person
 
@@ -140,12 +141,20 @@ class Answer(Struct, frozen=True):
     pace: Pace
 
 
+class _Folded(Struct, frozen=True):
+    """Somebody by both definitions: how many touchpoints there are, and both timelines."""
+
+    touchpoints: int
+    was: Sequence[Change | Line]
+    would: Sequence[Change | Line]
+
+
 Report = Callable[[int], None]
 """Is told after every person how many people this run has counted."""
 
 
 class Comparison:
-    """One comparison; `run` may be broken off at any await, `place` then says where it stands."""
+    """One comparison; `run` may be broken off at any await, and `place` always says where it is."""
 
     def __init__(self, tried: Course, against: Course, place: Place) -> None:
         """Begin, or go on from a place.
@@ -171,28 +180,43 @@ class Comparison:
         Raises:
             Unavailable: PostgreSQL is away; another run goes on.
         """
+        async with aclosing(self.steps(database)) as steps:
+            async for counted in steps:
+                report(counted)
+        return self.answer()
+
+    async def steps(self, database: Database) -> AsyncGenerator[int]:
+        """Do the same a person at a time: give how many this run has counted after each.
+
+        Raises:
+            Unavailable: PostgreSQL is away; another run goes on.
+        """
         place, counted, began = self.place, 0, perf_counter()
         async with aclosing(people.people(database, self.among, place.after)) as everybody:
             async for person in everybody:
                 arrived = perf_counter()
-                self._count(person)
+                folded = await apart(len(person.touches), self._fold, person)
+                self._count(person, folded)
                 place.after = UUID(bytes=person.id.bytes)
                 done = perf_counter()
                 place.reading += arrived - began
                 place.folding += done - arrived
                 counted += 1
-                report(counted)
+                yield counted
                 began = perf_counter()
-        return self.answer()
 
-    def _count(self, person: Person) -> None:
+    def _fold(self, person: Person) -> _Folded:
         touches = order(person.touches)
+        was, would = (self._timeline(it, person, touches) for it in (self._against, self._tried))
+        return _Folded(len(touches), was, would)
+
+    def _count(self, person: Person, folded: _Folded) -> None:
         comparing.add(
             self.place.found,
             str(person.id),
-            len(touches),
-            self._timeline(self._against, person, touches),
-            self._timeline(self._tried, person, touches),
+            folded.touchpoints,
+            folded.was,
+            folded.would,
             names=self._lifecycle.names,
             same_key=self._lifecycle.key == self._against.lifecycle.key,
             each=self.place.question.each,

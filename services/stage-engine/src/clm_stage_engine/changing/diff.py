@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from clm_common.clock import SystemClock
-from clm_common.errors import DefinitionError, SettingsError
+from clm_common.errors import SettingsError
 from clm_common.instant import to_rfc3339
 from clm_common.runtime.errand import Errand
 from clm_common.store.database import Database
@@ -27,11 +27,10 @@ from clm_stage_engine import definitions
 from clm_stage_engine.changing import files, table
 from clm_stage_engine.changing.comparison import Answer, Comparison, Place, Question
 from clm_stage_engine.changing.progress import Progress, read
+from clm_stage_engine.changing.sides import tried
 from clm_stage_engine.changing.validate import WRONG
 from clm_stage_engine.channel_file import load_channels, own_channels
-from clm_stage_engine.core.eras import Course, Era, Policy
-from clm_stage_engine.core.eras import table as table_of
-from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.core.eras import Course, Policy
 from clm_stage_engine.governing import Board
 from clm_stage_engine.queries import people
 from clm_stage_engine.running import chosen, known, published
@@ -91,7 +90,8 @@ async def diff(settings: Settings, order: Order) -> Answer:
             order.mapping,
         )
         place = _begin(order, question)
-        comparison = Comparison(_tried(lifecycle, against, order, place.until), against, place)
+        side = tried(lifecycle, against, order.policy, order.mapping, place.until)
+        comparison = Comparison(side, against, place)
         left = await people.count(database, comparison.among, place.after)
         progress = Progress(left, place, order.checkpoint)
         try:
@@ -104,7 +104,7 @@ async def diff(settings: Settings, order: Order) -> Answer:
 
 
 async def _against(
-    database: Database, settings: Settings, order: Order, folders: Sequence[Path], tried: str
+    database: Database, settings: Settings, order: Order, folders: Sequence[Path], of: str
 ) -> Course:
     """Give what is held against: what decides now, a version, a lifecycle by its key, or a file.
 
@@ -116,11 +116,11 @@ async def _against(
         return Course.of(files.read_or_choose(named, folders))
     every = known(folders)
     async with database.connection() as db:
-        acts = [it for it in await runs.newest(db) if it.key == tried and it.action == "start"]
-        published_there = await eras.deciding(db, tried, workspace) if acts else []
+        acts = [it for it in await runs.newest(db) if it.key == of and it.action == "start"]
+        published_there = await eras.deciding(db, of, workspace) if acts else []
     main = chosen(every, settings.main_lifecycle)
-    beside = bool(acts) and (tried in every or bool(published_there))
-    key = tried if beside else main.lifecycle.key
+    beside = bool(acts) and (of in every or bool(published_there))
+    key = of if beside else main.lifecycle.key
     running = every.get(key, main)
     channels = load_channels(*own_channels(folders))
     board = Board(running, compile_=lambda text, number: published(text, number, channels))
@@ -135,26 +135,6 @@ async def _against(
         raise SettingsError("diff.workspace", message)
     found = whole.get(workspace or "")
     return running.course if found is None else board.assemble(found).course
-
-
-def _tried(lifecycle: Lifecycle, against: Course, order: Order, now: int) -> Course:
-    """Give the definition that is tried as it would decide, published at an instant (µs).
-
-    Raises:
-        DefinitionError: a stage has no counterpart, or there is no such stage.
-    """
-    if order.policy == "re-derive":
-        return Course.of(lifecycle)
-    stages: Mapping[str, str] = {}
-    if order.policy != "pin":
-        found = table_of(against.living, lifecycle, order.mapping)
-        if found.unknown or found.missing:
-            what = ", ".join(found.unknown) or ", ".join(found.missing)
-            why = "there is no stage" if found.unknown else "no counterpart for"
-            message = f"{why} {what}; map old stages to new ones: --map OLD=NEW"
-            raise DefinitionError("diff.mapping", message)
-        stages = found.stages
-    return Course((*against.eras, Era(lifecycle, now, order.policy, stages)))
 
 
 def _begin(order: Order, question: Question) -> Place:

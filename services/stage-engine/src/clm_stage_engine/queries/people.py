@@ -30,7 +30,7 @@ SECONDS: Final = 600.0
 _ROWS: Final = 2_000  # rows that the cursor fetches at a time
 
 _AMONG: Final = "($1::text IS NULL OR workspace = $1) AND id > $2 AND id <= $3"
-_COUNT: Final = f"SELECT count(*) FROM profile WHERE {_AMONG}"  # noqa: S608 - constants
+_COUNT: Final = f"SELECT count(*) FROM profile WHERE {_AMONG} AND touchpoints > 0"  # noqa: S608 - constants
 _IDS: Final = f"SELECT id FROM profile WHERE {_AMONG} ORDER BY id LIMIT {PAGE}"  # noqa: S608 - constants
 _TOUCHES: Final = """
     SELECT i.profile_id, i.id AS identity_id, h.time, h.source, h.message_id, h.body, h.channel,
@@ -77,7 +77,7 @@ class Person(Struct, frozen=True):
 
 
 async def count(database: Database, among: Among, after: UUID = FIRST) -> int:
-    """Count the people with a greater id.
+    """Count the people with a greater id, those without touchpoints left out.
 
     Raises:
         Unavailable: PostgreSQL is away.

@@ -1,0 +1,43 @@
+"""A shop whose people have a history, and two definitions of its lifecycle."""
+
+from __future__ import annotations
+
+from clm_common.bus.memory import MemoryBroker
+from clm_common.instant import HOUR
+from clm_common.store.migrations import migrate
+from clm_stage_engine import definitions
+from tests.support.engine import NOW, Engine
+from tests.support.touchpoints import touchpoint
+
+OLD = """
+key: shop
+start: seen
+stages: [{key: seen}, {key: buyer}, {key: regular}]
+moves:
+  - {from: seen, to: buyer, when: {event: Buy}}
+  - {from: buyer, to: regular, when: {event: Buy, nth: 3}}
+"""
+NEW = OLD.replace("nth: 3", "nth: 2")
+PEOPLE = 120
+"""Person number n bought n % 4 times; each of them came by a device of their own first."""
+
+
+async def fill(url: str) -> None:
+    """Give a database the history of `PEOPLE`, the odd ones in acme, the others in zeta."""
+    await migrate(url, package="clm_stage_engine", schema="stage_engine")
+    old = definitions.parse(OLD)
+    async with Engine(url, MemoryBroker(), lifecycle=old) as engine:
+        for number in range(PEOPLE):
+            user, device = f"u{number}", f"d{number}"
+            workspace = "acme" if number % 2 else "zeta"
+            started = NOW - 50 * HOUR
+            seen = touchpoint(started, anonymous=device, kind="page", workspace=workspace)
+            known = touchpoint(
+                started + HOUR, anonymous=device, user=user, kind="identify", workspace=workspace
+            )
+            bought = [
+                touchpoint(started + (2 + at) * HOUR, user=user, event="Buy", workspace=workspace)
+                for at in range(number % 4)
+            ]
+            await engine.send(seen, known, *bought)
+        await engine.settled()
