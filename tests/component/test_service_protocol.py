@@ -150,6 +150,29 @@ async def test_a_connection_on_which_nothing_is_asked_is_closed(
         assert await conversation(port) == b""
 
 
+async def refusing(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer without a look at the body."""
+    await send(
+        {"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]}
+    )
+    await send({"type": "http.response.body"})
+
+
+async def test_a_body_that_is_not_sent_to_its_end_after_the_answer_holds_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("clm_common.runtime.listener._KEEP_ALIVE", 0.2)
+    begun = FINE.replace(b"Length: 2", b"Length: 100")
+    async with listen(refusing, "127.0.0.1", 0, 1).running() as port:
+        nothing = await conversation(port, b"\r\n", pause=0.05)
+        answer = await conversation(port, begun, b"more", pause=0.05)
+        whole = await conversation(port, begun + b"x" * 98 + FINE[:20], FINE[20:], pause=0.05)
+
+    assert nothing == b""
+    assert answer.count(b"HTTP/1.1 401") == 1
+    assert whole.count(b"HTTP/1.1 401") == 2
+
+
 @pytest.mark.parametrize(
     ("app", "head", "status"),
     [

