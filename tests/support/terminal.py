@@ -1,8 +1,9 @@
-"""A terminal in which `clm` finds one running ingest, as if `clm up` had started it."""
+"""A terminal in which `clm` finds running services, as if `clm up` had started them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from clm_common.runtime.tokens import KeyPair
@@ -22,11 +23,32 @@ def terminal(home: Path, running: IngestProcess, signer: KeyPair, kafka: str) ->
         signer: whose tokens it takes.
         kafka: the broker's address.
     """
+    servers = kafka, running.database_url
+    return terminal_of(home, running.workspace, {"ingest": running.url}, signer, servers)
+
+
+def terminal_of(
+    home: Path,
+    workspace: str,
+    urls: Mapping[str, str],
+    signer: KeyPair,
+    servers: tuple[str, str],
+) -> Installation:
+    """Describe running services, by name, in a data directory of its own.
+
+    Args:
+        home: the directory.
+        workspace: in which commands work.
+        urls: where the services listen.
+        signer: whose tokens they take.
+        servers: the addresses of the broker and the database.
+    """
     paths = Paths(directory(home))
     directory(tokens.private_key(paths).parent)
     write_secret(tokens.private_key(paths), signer.private)
-    port = int(running.url.rpartition(":")[2])
-    state.save_workspace(paths, Workspace(key=running.workspace, ports={"ingest": port}))
+    ports = {name: int(url.rpartition(":")[2]) for name, url in urls.items()}
+    state.save_workspace(paths, Workspace(key=workspace, ports=ports))
+    kafka, database = servers
     ours = processes.process(os.getpid())
-    state.save_run(paths, Run(ours, {}, ready=True, kafka=kafka, database=running.database_url))
+    state.save_run(paths, Run(ours, {}, ready=True, kafka=kafka, database=database))
     return Installation(paths.data)

@@ -13,9 +13,20 @@ from clm_local.service import Service
 
 PATH = "/v1/profiles"
 
+_SHOWN = 5  # people named where several share an identifier
+
 
 class _Profile(Struct):
     id: UUID
+    user_id: str | None
+    anonymous_ids: list[str]
+
+    @property
+    def named(self) -> str:
+        """An identifier that is theirs alone."""
+        if self.user_id is not None:
+            return self.user_id
+        return next((f"anonymous_id:{it}" for it in self.anonymous_ids), str(self.id))
 
 
 class _Profiles(Struct):
@@ -162,13 +173,17 @@ class People(Service):
             identifier: `kind:value`; without a kind it is a user id.
 
         Raises:
-            LocalError: nobody has it.
+            LocalError: nobody has it, or several people share it.
         """
         kind, colon, value = identifier.partition(":")
         named = identifier if colon and kind and value else f"user_id:{identifier}"
         found = self.ask("GET", PATH, _Profiles, query={"identifier": named}).profiles
         if not found:
             raise LocalError("profile-unknown", f"Nobody is known as {named}.")
+        if len(found) > 1:
+            who = ", ".join(it.named for it in found[:_SHOWN]) + (", …" if found[_SHOWN:] else "")
+            message = f"{len(found)} people are known as {named}: name one of them: {who}."
+            raise LocalError("profile-ambiguous", message)
         return found[0].id
 
     def explain(self, profile: UUID) -> Explained:

@@ -79,11 +79,23 @@ class Asking:
         self._behind = behind
         self._key = key
 
-    async def decide(self, kind: Kind, decision: ByHand, response: Response) -> Decision:
+    async def decide(
+        self,
+        kind: Kind,
+        decision: ByHand,
+        response: Response,
+        needless: Rejected | None = None,
+    ) -> Decision:
         """Publish a decision; give the recorded one where it was made before by the same key.
 
+        Args:
+            kind: what is decided.
+            decision: about whom, and why.
+            response: its status tells which of the two it was.
+            needless: the refusal where it would change nothing and was not made by this key.
+
         Raises:
-            Rejected: 422; the key stands for another decision.
+            Rejected: 422; the key stands for another decision. Or `needless`.
         """
         workspace, now = self.who.workspace, self._behind.clock.now()
         named = self._key and decision_id(workspace, "key", self.subject.asked, kind, self._key)
@@ -104,6 +116,8 @@ class Asking:
         if named and (known := await self._recorded(made)):
             response.status_code = 200
             return known
+        if needless is not None:
+            raise needless
         routed = await self._routed(decision)
         occasion = Occasion(
             workspace,
@@ -159,13 +173,14 @@ async def post_merge(
     asked = await find(behind, who, profile_id)
     other = await find(behind, who, body.other)
     asking = Asking(behind, who, asked, key)
-    if asked.id == other.id and not key:
-        raise Rejected(409, "merge.same", "these are one person already")
+    needless = None
+    if asked.id == other.id:
+        needless = Rejected(409, "merge.same", "these are one person already")
     async with behind.database.connection() as db:
         into = await _name(db, who, asked.id)
         absorbed = await _name(db, who, body.other if asked.id == other.id else other.id)
     decision = ByHand((into, absorbed), body.reason, who.subject)
-    return await asking.decide("merge", decision, response)
+    return await asking.decide("merge", decision, response, needless)
 
 
 @router.post(
@@ -195,11 +210,12 @@ async def post_unmerge(
         raise Rejected(404, "merge.unknown", "no such decision is recorded about this person")
     if known.kind == "unmerge":
         raise Rejected(422, "merge.final", "an unmerge cannot be taken back; merge again")
-    if known.undone_by is not None and not key:
-        raise Rejected(409, "merge.undone", "it was taken back already", by=known.undone_by)
+    needless = None
+    if known.undone_by is not None:
+        needless = Rejected(409, "merge.undone", "it was taken back already", by=known.undone_by)
     members = tuple((it.kind, it.value) for it in known.identifiers)
     decision = ByHand(members, body.reason, who.subject, known.id)
-    return await Asking(behind, who, asked, key).decide("unmerge", decision, response)
+    return await Asking(behind, who, asked, key).decide("unmerge", decision, response, needless)
 
 
 @router.post(
@@ -233,10 +249,12 @@ async def post_split(
         alone = await merging.stands_alone(
             db, who.workspace, (kind, value), behind.identifiers.bounds
         )
-    if alone and not key:
-        raise Rejected(409, "split.alone", f"{body.identifier} has a profile of its own already")
+    needless = None
+    if alone:
+        message = f"{body.identifier} has a profile of its own already"
+        needless = Rejected(409, "split.alone", message)
     decision = ByHand(((kind, value),), body.reason, who.subject)
-    return await Asking(behind, who, asked, key).decide("split", decision, response)
+    return await Asking(behind, who, asked, key).decide("split", decision, response, needless)
 
 
 @router.get("/v1/profiles/{profile_id}/merges", summary="Decisions about who is one person")

@@ -57,6 +57,8 @@ async def post_stop(who: Editor, behind: Behind, key: Key, rolling: Rolling) -> 
 
 
 async def _check_startable(behind: Parts, workspace: str, key: str) -> None:
+    if behind.beside(key) is None:
+        raise Rejected(409, "lifecycle.started", f"{key} is the main lifecycle and runs already")
     if behind.board.default(key) is not None:
         return
     async with behind.database.connection() as db:
