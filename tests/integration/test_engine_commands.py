@@ -214,6 +214,22 @@ async def test_what_cannot_run_beside_is_said_in_a_sentence(desk: Desk) -> None:
     assert "nope.yaml is neither a version's number nor a readable file" in missing
 
 
+async def test_a_person_is_shown_with_where_they_stand_and_what_they_did_lately(desk: Desk) -> None:
+    await desk.peopled()
+
+    shown = await desk.clm("profile", "show", "anonymous_id:laptop", "--newest", "2")
+    told = json.loads(await desk.clm("profile", "show", "ada", "--json"))
+
+    head, *_, newest, before = shown.splitlines()
+    assert head == "user_id:ada anonymous_id:laptop"
+    assert re.search(r"retention in reach since \d{4}-\d\d-\d\d \d\d:\d\d", shown)
+    assert "3 touchpoints" in shown
+    assert newest > before
+    assert ORDER in newest
+    assert [it["event"] or it["type"] for it in told["touchpoints"]] == [ORDER, ORDER, "identify"]
+    assert told["profile"]["lifecycles"]["reach"]["stage"] == "retention"
+
+
 async def test_people_are_merged_listed_and_restored(desk: Desk) -> None:
     await desk.peopled()
 

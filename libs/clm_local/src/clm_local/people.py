@@ -1,4 +1,4 @@
-"""People, through stage-engine's API: find, explain, move and export them."""
+"""People, through stage-engine's API: find, show, explain, move and export them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,25 @@ PATH = "/v1/profiles"
 _SHOWN = 5  # people named where several share an identifier
 
 
-class _Profile(Struct):
+class Place(Struct):
+    """Where somebody stands in one lifecycle."""
+
+    stage: str
+    since: datetime
+
+
+class Profile(Struct):
+    """A person as they are now; without a stage they have no touchpoint."""
+
     id: UUID
     user_id: str | None
     anonymous_ids: list[str]
+    stage: str | None
+    stage_since: datetime | None
+    first_seen: datetime | None
+    last_seen: datetime | None
+    touchpoints: int
+    lifecycles: dict[str, Place]
 
     @property
     def named(self) -> str:
@@ -30,7 +45,23 @@ class _Profile(Struct):
 
 
 class _Profiles(Struct):
-    profiles: list[_Profile]
+    profiles: list[Profile]
+
+
+class Touchpoint(Struct):
+    """Something that somebody did."""
+
+    at: datetime
+    source: str
+    type: str
+    event: str | None
+    channel: str | None
+    campaign: str | None
+    late: bool
+
+
+class _Touchpoints(Struct):
+    touchpoints: list[Touchpoint]
 
 
 class Guard(Struct):
@@ -167,6 +198,14 @@ class People(Service):
     name = "stage-engine"
 
     def find(self, identifier: str) -> UUID:
+        """Give the id of the profile that an identifier belongs to.
+
+        Raises:
+            LocalError: as `profile` does.
+        """
+        return self.profile(identifier).id
+
+    def profile(self, identifier: str) -> Profile:
         """Give the profile that an identifier belongs to.
 
         Args:
@@ -184,7 +223,16 @@ class People(Service):
             who = ", ".join(it.named for it in found[:_SHOWN]) + (", …" if found[_SHOWN:] else "")
             message = f"{len(found)} people are known as {named}: name one of them: {who}."
             raise LocalError("profile-ambiguous", message)
-        return found[0].id
+        return found[0]
+
+    def touchpoints(self, profile: UUID, limit: int) -> list[Touchpoint]:
+        """Give somebody's newest touchpoints, the newest first.
+
+        Raises:
+            LocalError: the service does not answer, or refuses.
+        """
+        path = f"{PATH}/{profile}/touchpoints"
+        return self.ask("GET", path, _Touchpoints, query={"limit": str(limit)}).touchpoints
 
     def explain(self, profile: UUID) -> Explained:
         """Say why somebody is in their stage.

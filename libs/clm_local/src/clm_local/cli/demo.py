@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 
-import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -31,7 +29,7 @@ def run(*, as_json: bool) -> None:
     with screen.err.status("Waiting until all of it is through") as spinner:
         report = asyncio.run(demo.follow(sent, spinner.update))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+        screen.document(report)
     else:
         _show(place, report)
     raise SystemExit(0 if report.recount.agrees else 1)

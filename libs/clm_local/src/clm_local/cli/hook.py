@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from rich.markup import escape
 from rich.table import Table
 
@@ -72,7 +71,7 @@ def test(name: str, file: str, headers: Sequence[str]) -> None:
     with connecting.to(Hooks) as ingest:
         chosen = hooks.choose(ingest.list(), name)
         told = ingest.test(chosen.id, body, {key.strip(): text.strip() for key, _, text in pairs})
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(told.touchpoints)).decode() + "\n")
+    screen.document(told.touchpoints)
     for it in told.refused:
         screen.err.print(f"It would go to the quarantine: {escape(it.code)}: {escape(it.detail)}")
     if told.ignored:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 from uuid import UUID, uuid4
 
-import msgspec
 from rich.markup import escape
 
 from clm_local.cli import connecting, screen
@@ -43,7 +41,7 @@ def merges(person: str, *, as_json: bool) -> None:
     with connecting.to(People) as engine:
         found = engine.decisions(engine.find(person))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+        screen.document(found)
         return
     for it in found:
         screen.out.print(*told(it), sep="\n")

@@ -94,7 +94,7 @@ def infer(
         "then `clm plan set FILE`.[/]"
     )
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(plan)).decode() + "\n")
+        screen.document(plan)
     else:
         sys.stdout.write(documents.write(plan))
 

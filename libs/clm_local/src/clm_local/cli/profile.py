@@ -1,4 +1,4 @@
-"""`clm profile`: one person: explained, moved by hand, exported."""
+"""`clm profile`: one person: shown, explained, moved by hand, exported."""
 
 from __future__ import annotations
 
@@ -8,14 +8,55 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-import msgspec
 import typer
 from rich.markup import escape
 
 from clm_local.cli import connecting, screen
-from clm_local.people import Alternative, Guard, Outlook, People, Prospect, Receipt, Transition
+from clm_local.people import (
+    Alternative,
+    Guard,
+    Outlook,
+    People,
+    Profile,
+    Prospect,
+    Receipt,
+    Touchpoint,
+    Transition,
+)
 
 _LOOK: Final = 0.5  # seconds between two looks at a receipt
+
+
+def show(person: str, newest: int, *, as_json: bool) -> None:
+    """Show a person and what they did lately."""
+    with connecting.to(People) as engine:
+        found = engine.profile(person)
+        touchpoints = engine.touchpoints(found.id, newest) if newest else []
+    if as_json:
+        screen.document({"profile": found, "touchpoints": touchpoints})
+        return
+    screen.out.print(*_shown(found), *map(_done, touchpoints), sep="\n")
+
+
+def _shown(it: Profile) -> list[str]:
+    """Say in lines who somebody is and where they stand; ids can be given to any command."""
+    ids = [f"user_id:{it.user_id}"] if it.user_id else []
+    ids += [f"anonymous_id:{each}" for each in it.anonymous_ids]
+    lines = [f"[bold]{escape(' '.join(ids))}[/]", f"    profile {it.id}"]
+    for key, place in it.lifecycles.items():
+        lines.append(f"    [bold]{place.stage}[/] in {key} since {place.since:%Y-%m-%d %H:%M}")
+    if it.first_seen and it.last_seen:
+        seen = f"{it.first_seen:%Y-%m-%d %H:%M} to {it.last_seen:%Y-%m-%d %H:%M}"
+        lines.append(f"    {it.touchpoints:,} touchpoints, {seen}")
+    return lines
+
+
+def _done(it: Touchpoint) -> str:
+    """Say a touchpoint in a line."""
+    via = " ".join(each for each in (it.channel, it.campaign) if each)
+    late = "  too late to count" if it.late else ""
+    what = f"{escape(it.event or it.type)}  [dim]{escape(via)}{late}[/]"
+    return f"[bold]{it.at:%Y-%m-%d %H:%M}[/]  {what}"
 
 
 def explain(person: str, *, as_json: bool) -> None:
@@ -23,7 +64,7 @@ def explain(person: str, *, as_json: bool) -> None:
     with connecting.to(People) as engine:
         found = engine.explain(engine.find(person))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+        screen.document(found)
         return
     for it in found.transitions:
         screen.out.print(*told(it), sep="\n")
@@ -117,7 +158,7 @@ def receipt(erasure: UUID, *, as_json: bool) -> None:
     with connecting.to(People) as engine:
         found = engine.receipt(erasure)
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+        screen.document(found)
         return
     screen.out.print(*_receipt(found), sep="\n")
 

@@ -15,6 +15,21 @@ Person = Annotated[str, typer.Argument(help="Their user id, or any identifier: a
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in the list of decisions.")]
 
 
+@profile.command("show")
+def profile_show(
+    person: Person,
+    *,
+    newest: Annotated[
+        int, typer.Option("--newest", min=0, max=100, help="How many touchpoints.")
+    ] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show a person: stages, identifiers, and what they did lately."""
+    from clm_local.cli import profile as command
+
+    command.show(person, newest, as_json=as_json)
+
+
 @profile.command("explain")
 def profile_explain(person: Person, *, as_json: AsJson = False) -> None:
     """Say why a person is in their stage, and what could move them on."""

@@ -32,7 +32,7 @@ def show_list(wanted: Wanted, *, state: str, limit: int, as_json: bool) -> None:
     with connecting.to(Quarantine) as ingest:
         found = ingest.list(wanted, state=state, limit=limit)
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+        screen.document(found)
         return
     if not found:
         screen.out.print("Nothing is in the quarantine that fits.")

@@ -7,6 +7,7 @@ import shutil
 import sys
 from typing import NoReturn
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -44,3 +45,8 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that cannot be undone, unless `--yes` was given."""
     if not yes and not (err.is_terminal and typer.confirm(question, err=True)):
         fail("Nothing was done. Add --yes to go ahead.")
+
+
+def document(value: object) -> None:
+    """Write one JSON document to standard output, for programs."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")

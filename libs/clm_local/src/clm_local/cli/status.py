@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
-import msgspec
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,7 +23,7 @@ def run(*, as_json: bool) -> None:
     place = paths.find()
     found = asyncio.run(status.look(place))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        screen.document(found)
     else:
         _show(place, found)
     raise SystemExit(0 if found.ready else 1)
