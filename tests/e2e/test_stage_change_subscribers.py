@@ -6,12 +6,15 @@ that was broken off, a kill in between, and a topic that has forgotten.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -20,12 +23,15 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from clm_common.bus.ports import Message
+from clm_common.clock import SystemClock
 from clm_common.contracts.examples import envelope_of
 from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.topics import STAGE_CHANGES, partition_of
+from clm_stage_engine.queries import erasures
 from tests.support.servers import DatabaseServer, KafkaNode, own_node
 from tests.support.shop import Shop, clickstream, open_shop
 from tests.support.subscribers import InNode, InPython, Stages, Subscriber, running, until
+from tests.support.touchpoints import touchpoint
 
 pytestmark = [
     pytest.mark.e2e,
@@ -77,6 +83,10 @@ def message(of: StageChange, topic: str = STAGE_CHANGES.name) -> Message:
     return Message(topic, key, value, tuple(envelope_of(of).headers()))
 
 
+Person = tuple[UUID, str]
+"""A profile and its workspace."""
+
+
 async def abort(shop: Shop, changes: Iterable[StageChange]) -> None:
     """Publish changes in a transaction that is broken off."""
     producer = AIOKafkaProducer(**shop.kafka.connection(), transactional_id="broken-off")
@@ -114,8 +124,43 @@ async def truth(shop: Shop) -> Stages:
 async def retractions(shop: Shop) -> int:
     """Count what was taken back on the topic."""
     records = await shop.read(STAGE_CHANGES.name)
-    values = [value for each in records.values() for _, value, _ in each]
-    return sum(msgspec.json.decode(it, type=StageChange).retracted for it in values)
+    changed = [
+        value
+        for each in records.values()
+        for _, value, headers in each
+        if dict(headers)["ce_type"] == b"clm.stage-change.v1"
+    ]
+    return sum(msgspec.json.decode(it, type=StageChange).retracted for it in changed)
+
+
+async def erase(shop: Shop, people: Iterable[Person]) -> None:
+    """Have people erased, and wait until that is done."""
+    async with shop.engine.connection() as db, asyncio.timeout(60):
+        for profile, workspace in people:
+            asked = await erasures.ask(
+                db,
+                name=uuid.uuid4(),
+                workspace=workspace,
+                profile=profile,
+                reason="by letter",
+                author="test",
+                now=datetime.now(UTC),
+            )
+            assert asked is not None
+        while await db.fetch("SELECT FROM erasure WHERE done_at IS NULL"):  # noqa: ASYNC110 - another process's doing
+            await asyncio.sleep(0.05)
+    await shop.settled(shop.sent)
+
+
+async def customers(shop: Shop, count: int) -> dict[Person, str]:
+    """Give some customers' user ids."""
+    async with shop.engine.connection() as db:
+        rows = await db.fetch(
+            "SELECT id, workspace, user_id FROM profile WHERE stage IS NOT NULL"
+            " AND user_id IS NOT NULL ORDER BY id LIMIT $1",
+            count,
+        )
+    return {(UUID(str(it["id"])), it["workspace"]): it["user_id"] for it in rows}
 
 
 async def forget(shop: Shop) -> None:
@@ -156,6 +201,31 @@ async def test_a_subscriber_that_was_killed_goes_on_where_it_was(
         found = await ended(shop, subscriber, STAGE_CHANGES.name)
 
     assert found == await truth(shop)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_subscriber_forgets_whoever_is_erased_and_knows_whoever_comes_back(
+    shop: Shop, tmp_path: Path, kind: type[InPython | InNode]
+) -> None:
+    subscriber = kind(tmp_path)
+    gone = await customers(shop, 3)
+    (back, workspace), user = next(iter(gone.items()))
+
+    async with running(subscriber, shop.kafka.bootstrap):
+        before = await ended(shop, subscriber, STAGE_CHANGES.name)
+        await erase(shop, gone)
+        forgotten = await ended(shop, subscriber, STAGE_CHANGES.name)
+        now = SystemClock().now()
+        await shop.send([touchpoint(now, user=user, event="Back", workspace=workspace)])
+        await shop.settled(shop.sent)
+        again = await ended(shop, subscriber, STAGE_CHANGES.name)
+
+    erased = {str(profile) for profile, _ in gone}
+    assert erased <= before.keys()
+    assert erased.isdisjoint(forgotten)
+    assert erased & again.keys() == {str(back)}
+    assert again == await truth(shop)
+    assert subscriber.kept_of(erased - {str(back)}) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@ import json
 import shutil
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -69,6 +69,12 @@ class InPython:
             except sqlite3.OperationalError:  # the tables are not there yet, or it is just writing
                 return {}
 
+    def kept_of(self, profiles: Iterable[str]) -> int:
+        """Count the changes that its database has of these profiles."""
+        with contextlib.closing(sqlite3.connect(self.folder / "stages.sqlite")) as database:
+            rows = database.execute("SELECT profile_id FROM stage_change").fetchall()
+        return sum(profile in set(profiles) for (profile,) in rows)
+
 
 class InNode:
     """The example that prints stages."""
@@ -90,6 +96,10 @@ class InNode:
         whole, _, _ = self.printed.read_text().rpartition("\n")
         told = {it["profile_id"]: it["stage"] for it in map(json.loads, whole.splitlines())}
         return {profile: stage for profile, stage in told.items() if stage is not None}
+
+    def kept_of(self, profiles: Iterable[str]) -> int:
+        """Count those of these profiles of whom the last line it printed has a stage."""
+        return len(set(profiles) & self.stages().keys())
 
 
 @asynccontextmanager

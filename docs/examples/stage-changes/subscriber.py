@@ -1,5 +1,7 @@
 """Keeps where every customer stands in an SQLite file, from `clm.stage-changes`.
 
+Whoever is erased is forgotten.
+
     pip install aiokafka
     python subscriber.py localhost:9092 stages.sqlite [TOPIC ...]
 
@@ -10,23 +12,27 @@ journey republish` made. Ask `SELECT * FROM stage`; stop it, or kill it, and sta
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from stage_change import StageChange, read
+from stage_change import read
 
 TOPIC = "clm.stage-changes"
-TYPES = {b"clm.stage-change.v1", b"clm.journey.stage-changed.v1"}
-"""The second one is that of a copy, which has other messages besides."""
+CHANGED = {b"clm.stage-change.v1", b"clm.journey.stage-changed.v1"}
+ERASED = {b"clm.person-erased.v1", b"clm.journey.erased.v1"}
+"""The second one of each is that of a copy, which has other messages besides."""
 
 TABLES = """
     CREATE TABLE IF NOT EXISTS stage_change (
         id TEXT PRIMARY KEY, version INTEGER, retracted BOOLEAN, profile_id TEXT, user_id TEXT,
         lifecycle TEXT, target TEXT, at TEXT, source TEXT, cause TEXT, historical BOOLEAN
     );
+    CREATE INDEX IF NOT EXISTS of_profile ON stage_change (profile_id);
+    CREATE TABLE IF NOT EXISTS erased (profile_id TEXT PRIMARY KEY, version INTEGER);
     CREATE TABLE IF NOT EXISTS position (
         topic TEXT, part INTEGER, next INTEGER, PRIMARY KEY (topic, part)
     );
@@ -42,29 +48,46 @@ TABLES = """
 
 KEEP = """
     INSERT INTO stage_change
-    VALUES (:id, :version, :retracted, :profile_id, :user_id,
-            :lifecycle, :target, :at, :source, :cause, :historical)
+    SELECT :id, :version, :retracted, :profile_id, :user_id,
+        :lifecycle, :target, :at, :source, :cause, :historical
+    WHERE NOT EXISTS (
+        SELECT 1 FROM erased WHERE profile_id = :profile_id AND version >= :version)
     ON CONFLICT (id) DO UPDATE SET version = excluded.version, retracted = excluded.retracted,
         user_id = excluded.user_id, historical = excluded.historical
     WHERE excluded.version > stage_change.version
 """
 """Per change the newest version is the truth, in whatever order they come, and however often."""
 
+FORGET = (
+    "DELETE FROM stage_change WHERE profile_id = :profile_id AND version <= :version",
+    """
+    INSERT INTO erased VALUES (:profile_id, :version) ON CONFLICT (profile_id)
+    DO UPDATE SET version = max(version, excluded.version)
+    """,
+)
+"""What is older than an erasure stays out, also where it comes after it."""
+
 MOVE_ON = "INSERT OR REPLACE INTO position VALUES (?, ?, ?)"
 
 Records = dict[TopicPartition, list[Any]]  # Any: aiokafka's records; it publishes no types
 
 
-def changes(records: Iterable[Any]) -> list[StageChange]:  # Any: as above
-    """Read the stage changes among some records."""
-    return [read(it.value) for it in records if dict(it.headers).get("ce_type") in TYPES]
+def take(database: sqlite3.Connection, record: Any) -> None:  # Any: as above
+    """Take in one record; what is of any other type is passed over."""
+    kind = dict(record.headers).get("ce_type")
+    if kind in CHANGED:
+        database.execute(KEEP, vars(read(record.value)))
+    elif kind in ERASED:
+        for statement in FORGET:
+            database.execute(statement, json.loads(record.value))
 
 
 def keep(database: sqlite3.Connection, found: Records) -> None:
     """Keep changes and positions in one transaction, so that each record counts once."""
     with database:
         for place, records in found.items():
-            database.executemany(KEEP, [vars(it) for it in changes(records)])
+            for record in records:
+                take(database, record)
             database.execute(MOVE_ON, (place.topic, place.partition, records[-1].offset + 1))
 
 
