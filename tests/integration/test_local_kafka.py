@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from clm_common.bus.kafka import GroupProducer, KafkaSettings
+from clm_common.bus.ports import Message
 from clm_local import child, kafka
 from clm_local.errors import LocalError
 from clm_local.ports import free_ports
@@ -48,6 +52,33 @@ async def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
             return [(await consumer.getone()).value or b"" for _ in range(count)]
     finally:
         await consumer.stop()
+
+
+def test_what_killed_brokers_unpacked_goes_with_the_next_start(tmp_path: Path) -> None:
+    old, new = tmp_path / "native" / "old.so", tmp_path / "native" / "new.so"
+    kafka.tidy(tmp_path / "native")
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+
+    kafka.tidy(tmp_path / "native")
+
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+async def test_a_broker_unpacks_its_libraries_among_its_own_files(
+    kafka_node: Callable[[], KafkaNode],
+) -> None:
+    node, scratch = kafka_node(), kafka_software().scratch
+    await node.start()
+    before = {it.name for it in scratch.iterdir()}
+
+    async with GroupProducer(KafkaSettings(bootstrap=node.bootstrap)) as producer:
+        name = await create_topic(node.bootstrap)
+        await producer.publish([Message(name, b"key", b"value" * 100)])
+
+    unpacked = {it.name for it in scratch.iterdir()} - before
+    assert any(it.startswith("snappy") for it in unpacked)
 
 
 async def test_a_ready_broker_takes_and_gives_records_at_once(

@@ -40,6 +40,7 @@ class Member(Node):
         """Format the directory when it is new, and describe the process."""
         software, log = kafka_software(), self.home / "kafka.log"
         properties = self.home / "server.properties"
+        kafka.tidy(software.scratch)
         (self.home / "log4j2.properties").write_text(kafka.LOGGING)
         properties.write_text(self._properties())
         environment = child.plain_environment(MALLOC_ARENA_MAX="2")

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import signal
 import struct
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from clm_local import child, jars, java
 from clm_local.child import Child
@@ -51,6 +54,7 @@ SETTINGS: Mapping[str, str | int] = {
     "num.network.threads": 2,
     "num.io.threads": 4,
 }
+_LEFT: Final = 60.0  # seconds after which an unpacked library is loaded, or never will be
 JVM = (
     "-Xms64m",
     "-Xmx384m",
@@ -58,6 +62,7 @@ JVM = (
     "-XX:TieredStopAtLevel=1",  # the quick compiler alone: 30 MB less and, measured over the first
     # 400,000 messages, a third less CPU than with the thorough one, which never pays here
     "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",  # a file in the machine's temporary directory, for tools that we have not
     "-Xshare:auto",
     "-Xlog:disable",
     "-Xlog:all=error:stderr",
@@ -85,6 +90,11 @@ class Software:
         seed = f"{self.java.program}\n{self.java.description}\n{jars.classpath(self.jars)}"
         return self.jars / f"classes-{hashlib.sha256(seed.encode()).hexdigest()[:16]}.jsa"
 
+    @property
+    def scratch(self) -> Path:
+        """Where Java unpacks native libraries; a broker that is killed leaves its own there."""
+        return self.jars / "native"
+
     def command(self, home: Path, main: str, *arguments: str, archive: str = "") -> tuple[str, ...]:
         """Give the command line of one of Kafka's programs."""
         ready = self.archive.exists() and self.archive.stat().st_size > 0
@@ -93,12 +103,25 @@ class Software:
             str(self.java.program),
             *JVM,
             *([cache] if cache else []),
+            f"-Djava.io.tmpdir={self.scratch}",
             f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
             "-cp",
             jars.classpath(self.jars),
             main,
             *arguments,
         )
+
+
+def tidy(scratch: Path) -> None:
+    """Make the directory of unpacked libraries, and remove what killed brokers left there.
+
+    What runs has its library loaded at once, and does not need the file any more.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    for leftover in scratch.iterdir():
+        with contextlib.suppress(OSError):  # another start was quicker
+            if time.time() - leftover.stat().st_mtime > _LEFT:
+                leftover.unlink()
 
 
 def install(paths: Paths, report: Report = silent) -> Software:
@@ -127,6 +150,7 @@ async def prepare(
     Raises:
         LocalError: the directory cannot be used, or formatting failed.
     """
+    tidy(software.scratch)
     await archive_classes(software)
     return await _prepare(home, software, (port, controller_port), log_path, name)
 
