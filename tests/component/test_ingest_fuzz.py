@@ -8,7 +8,7 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import cramjam
@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clm_common.bus.ports import Message
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.topics import TOUCHPOINTS, TOUCHPOINTS_DLQ
 from clm_ingest.core.parcel import Limits
@@ -27,7 +26,7 @@ from tests.support import captured, ingest_oracle
 from tests.support.documented import Documented
 from tests.support.fuzzing import examples, splintered, spoiled, written
 from tests.support.ingest_oracle import Expected, NotJson
-from tests.support.ingest_world import BASIC, EVENT, IngestWorld
+from tests.support.ingest_world import BASIC, EVENT, IngestWorld, Recording
 
 LIMITS = Limits(event_bytes=700, events=6)
 BODIES = [
@@ -51,27 +50,13 @@ PACKINGS = st.tuples(st.sampled_from(sorted(WAYS)), st.sampled_from([0, 0, 1, 7,
 DOCUMENTED = Documented("ingest")
 
 
-class Record:
-    """A producer that only writes down what it is given, in that order."""
-
-    def __init__(self, _broker: object) -> None:
-        self.messages: list[Message] = []
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Write down."""
-        self.messages.extend(messages)
-
-    async def ping(self) -> None:
-        """Be there."""
-
-
 class Fuzzed:
     """A world that is kept between the examples of a property, and what each has left there."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         bounds = Bounds(limits=LIMITS, body_bytes=50_000, read_seconds=5, window_bytes=0)
-        self.record = Record(None)
+        self.record = Recording()
         self.world = IngestWorld(bounds, producer=lambda _: self.record)
         self.loop.run_until_complete(self.world.keyring.refresh())
 
@@ -98,14 +83,13 @@ class Fuzzed:
     @property
     def landed(self) -> list[tuple[bytes, dict[str, Any], bytes]]:  # Any: JSON
         """What the last request has published: key, event, and its bytes."""
-        landed = [it for it in self.record.messages if it.topic == TOUCHPOINTS.name]
-        return [(it.key, json.loads(it.value), it.value) for it in landed]
+        return [(it.key, json.loads(it.value), it.value) for it in self.record.on(TOUCHPOINTS)]
 
     @property
     def letters(self) -> list[tuple[int | None, str, str | None]]:
         """What the last request has put into the quarantine: place, reason, and message id."""
-        written = [it.value for it in self.record.messages if it.topic == TOUCHPOINTS_DLQ.name]
-        letters = [msgspec.json.decode(it, type=DeadLetter) for it in written]
+        written = self.record.on(TOUCHPOINTS_DLQ)
+        letters = [msgspec.json.decode(it.value, type=DeadLetter) for it in written]
         return [(it.index, it.reason, it.message_id) for it in letters]
 
 

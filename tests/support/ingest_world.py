@@ -9,9 +9,10 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clm_common.bus.memory import MemoryBroker, MemoryProducer, MemoryRecord
-from clm_common.bus.ports import Producer
+from clm_common.bus.ports import Message, Producer
 from clm_common.clock import ManualClock
 from clm_common.contracts.dead_letter import DeadLetter
+from clm_common.contracts.topics import Topic
 from clm_common.errors import Unavailable
 from clm_common.instant import from_rfc3339
 from clm_ingest.core.credentials import digest_of
@@ -39,6 +40,24 @@ EVENT = {
 
 def keys_of(write_key: str = KEY, *, disabled: bool = False) -> Keys:
     return Keys("s-1", "acme", digest_of(write_key), None, None, disabled)
+
+
+class Recording:
+    """A producer that only writes down what it is given, in that order."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Write down."""
+        self.messages.extend(messages)
+
+    async def ping(self) -> None:
+        """Be there."""
+
+    def on(self, topic: Topic) -> list[Message]:
+        """Give what was meant for a topic."""
+        return [it for it in self.messages if it.topic == topic.name]
 
 
 class IngestWorld:
