@@ -11,6 +11,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 README: Final = ROOT / "README.md"
 HOW_TO: Final = ROOT / "docs" / "how-to" / "send-events.md"
+WEBHOOKS: Final = ROOT / "docs" / "how-to" / "receive-stage-changes-by-webhook.md"
 INGEST: Final = "http://127.0.0.1:8080"
 """Where the documents say ingest is."""
 
