@@ -186,6 +186,19 @@ async def test_two_that_wait_for_each_other_lose_a_race(db: Database) -> None:
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType", "RaceLost"]
 
 
+async def test_a_snapshot_is_of_one_instant_whatever_is_committed_meanwhile(db: Database) -> None:
+    async with db.snapshot() as tx:
+        before = await tx.fetch("SELECT * FROM visit ORDER BY id")
+        async with db.transaction() as other:
+            await other.execute("UPDATE visit SET seen = seen + 1")
+        meanwhile = await tx.fetch("SELECT * FROM visit ORDER BY id")
+    async with db.snapshot() as tx:
+        afterwards = await tx.fetch("SELECT * FROM visit ORDER BY id")
+
+    assert meanwhile == before
+    assert afterwards != before
+
+
 async def test_a_serialization_failure_is_a_lost_race(db: Database) -> None:
     with pytest.raises(RaceLost):
         await be_overtaken(db)
