@@ -23,6 +23,7 @@ from clm_stage_engine.core.beside import Beside
 from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.folding import Claimed, Past
+from clm_stage_engine.handlers import TouchpointHandler
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.lifecycle_file import LifecycleFile
 from clm_stage_engine.profiles import Entry
@@ -35,6 +36,9 @@ ORDER: Final = "Order Completed"
 PHONE: Final = "phone"
 HALF: Final = DAY // 2
 """The naive fold looks at the passing of time on a grid of half days."""
+
+LOST: Final = 5
+"""Races in a row: more than after which a handler forgets everything, if none has a name."""
 
 TABLET: Final = "tablet"
 DRAFT: Final = catalog.load(definitions.SHIPPED, LifecycleFile)["reach"].definition.draft()
@@ -235,3 +239,30 @@ async def test_a_deadline_that_lost_a_race_fires_the_others_as_decided(
     assert [folds.folded[of(it)] for it in neighbours] == [1] * len(neighbours)
     assert [it for it in [*neighbours, ADA] if published(fresh, it) != explained(fresh, it)] == []
     assert fresh.timeline("user_id", ADA)[-1].move == "lapsed"
+
+
+async def test_who_loses_about_one_profile_again_and_again_forgets_nobody_else(
+    fresh: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, neighbour = partition(PHONE), customers(partition(PHONE))[0]
+    folds, write = Folds(monkeypatch, where), Decided.write
+    tries, forgotten = list[int](), list[TouchpointHandler]()
+
+    async def overtaken(batch: Decided, tx: Connection, first_seq: int) -> None:
+        if batch.journal.partition == where and len(tries) < LOST:
+            tries.append(first_seq)
+            statement = "UPDATE profile SET version = version + 1 WHERE id = $1"
+            await fresh.fetch(statement, of(ADA))
+        await write(batch, tx, first_seq)
+
+    monkeypatch.setattr(Decided, "write", overtaken)
+    monkeypatch.setattr(TouchpointHandler, "forget", forgotten.append)
+    await fresh.send(
+        touchpoint(NOW - 2 * HALF, anonymous=PHONE, event=ORDER),
+        touchpoint(NOW - HALF, user=neighbour, event=ORDER),
+    )
+    await fresh.settled()
+
+    assert (len(tries), forgotten) == (LOST, [])
+    assert (folds.folded[of(ADA)], folds.folded[of(neighbour)]) == (LOST + 1, 1)
+    assert published(fresh, neighbour) == explained(fresh, neighbour)

@@ -43,7 +43,13 @@ class OwnershipLost(ClmError):
 
 
 class RaceLost(ClmError):
-    """Another transaction changed a row that this one decided upon; decide again and retry."""
+    """Another transaction changed a row that this one decided upon; decide again and retry.
+
+    Attributes:
+        named: it is known which rows, and whoever remembered them has dropped them.
+    """
+
+    named = False
 
 
 class DefinitionError(ClmError):

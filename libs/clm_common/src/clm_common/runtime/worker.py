@@ -42,7 +42,7 @@ AT_ONCE: Final = float("-inf")
 """The value of `Owned.woken` with which the next turn looks again."""
 
 STUBBORN: Final = 2
-"""Races lost in a row after which a handler forgets everything."""
+"""Races lost about what has no name after which a handler forgets everything at the next."""
 
 PAUSE: Final = 0.02
 """Seconds; the wait after a lost race grows by at most this much each time, with jitter."""
@@ -240,10 +240,11 @@ class Worker:
         Tells whether there was something to decide about.
 
         A batch drops what it relied on when it loses a race, and its handler may keep what stands
-        for the next try, which is given the same records. One that loses again and again has been
-        decided upon something else that is outdated: then all that is remembered goes.
+        for the next try, which is given the same records. One that loses again and again and
+        cannot name what has changed has been decided upon something else that is outdated: then
+        all that is remembered goes.
         """
-        batch = None
+        batch, unnamed = None, 0
         for attempt in count():
             try:
                 batch = await self._transact(owned, records)
@@ -251,7 +252,8 @@ class Worker:
             except RaceLost as error:
                 telemetry.RACES.labels(self._topic).inc()
                 log.info("batch.race", partition=owned.claim.partition, reason=error.slug)
-                if attempt >= STUBBORN:
+                unnamed += not error.named
+                if unnamed > STUBBORN:
                     owned.handler.forget()
                 await asyncio.sleep(random.uniform(0, PAUSE * min(attempt, 10)))  # noqa: S311 - jitter keeps no secret
         if batch is not None:
