@@ -11,7 +11,7 @@ from clm_common.bus.ports import Message
 from clm_common.clock import SystemClock
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.topics import TOUCHPOINTS_DLQ
-from clm_common.instant import HOUR, SECOND
+from clm_common.instant import HOUR, SECOND, to_rfc3339
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
@@ -111,3 +111,65 @@ async def test_a_touchpoint_of_nobody_is_buried_with_its_reason(engine: Engine) 
     letter = msgspec.json.decode(buried.value or b"", type=DeadLetter)
     assert letter.reason == "touchpoint.identity_blocked"
     assert await engine.fetch("SELECT 1 FROM profile") == []
+
+
+async def test_those_who_share_an_address_are_paged_through(engine: Engine, client: Client) -> None:
+    names = [f"u{n}" for n in range(5)]
+    await engine.send(*(identify(NOW - HOUR, it, email="home@example.com") for it in names))
+    await engine.settled()
+    found, cursor = list[str](), dict[str, str]()
+
+    while True:
+        asked = {"identifier": "email:home@example.com", "limit": "2"} | cursor
+        page = await client.ask("/v1/profiles", **asked)
+        assert len(page["profiles"]) <= 2
+        found += [it["user_id"] for it in page["profiles"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+
+    assert sorted(found) == names
+
+
+async def test_who_has_an_identifier_can_be_asked_for_in_a_stage(
+    engine: Engine, client: Client
+) -> None:
+    await engine.send(
+        *(identify(NOW - 3 * HOUR, it, email="home@example.com") for it in ("ada", "bob")),
+        touchpoint(NOW - HOUR, user="ada", event="Order Completed"),
+    )
+    await engine.settled()
+
+    async def asked(**params: str) -> list[str]:
+        page = await client.ask("/v1/profiles", identifier="email:home@example.com", **params)
+        return [it["user_id"] for it in page["profiles"]]
+
+    assert await asked(stage="conversion") == ["ada"]
+    assert await asked(stage="acquisition") == ["bob"]
+    assert await asked(stage="loyalty") == []
+    since = to_rfc3339(NOW - 2 * HOUR)
+    assert await asked(stage="conversion", entered_from=since) == ["ada"]
+    assert await asked(stage="conversion", entered_until=since) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "slug", "says"),
+    [
+        ({"email": "ada@example.com"}, 422, "request.invalid", "email"),
+        ({"stage": "customer"}, 404, "stage.unknown", "reach, acquisition, conversion"),
+        (
+            {"identifier": "email:ada@example.com", "cursor": "x"},
+            400,
+            "cursor.invalid",
+            "start over",
+        ),
+    ],
+    ids=["parameter", "stage", "cursor"],
+)
+async def test_what_would_be_passed_over_in_silence_is_refused(
+    client: Client, params: dict[str, str], status: int, slug: str, says: str
+) -> None:
+    found, named, said = await client.refusal("/v1/profiles", **params)
+
+    assert (found, named) == (status, slug)
+    assert says in said

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID
 from clm_common.errors import Rejected
@@ -25,6 +26,7 @@ from clm_stage_engine.api.parts import (
     unknown,
 )
 from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.cursor import Page
 from clm_stage_engine.queries import attributes, profiles
 from clm_stage_engine.queries.sight import Sight
@@ -42,6 +44,8 @@ class Paging(BaseModel):
 
 class Search(BaseModel):
     """Whom somebody looks for."""
+
+    model_config = ConfigDict(extra="forbid")  # what is misspelt would find everybody
 
     user_id: Word | None = Field(None, description="The customer's id.")
     anonymous_id: Word | None = Field(None, description="A device's id.")
@@ -89,7 +93,7 @@ class Search(BaseModel):
 async def find_profiles(
     who: Reader, behind: Behind, search: Annotated[Search, Query()]
 ) -> ProfilePage:
-    """Find one by an identifier, or page through a stage or through all."""
+    """Find whoever has an identifier, page through a stage, or both, or through all."""
     named, stage = search.named(), search.stage
     entered = search.entered_from, search.entered_until
     if stage is None and entered != (None, None):
@@ -97,36 +101,66 @@ async def find_profiles(
     if stage is None and search.lifecycle is not None:
         raise Rejected(422, "profiles.stage_missing", "lifecycle needs stage")
     page = Page(search.cursor, search.limit)
+    lifecycle = None if stage is None else behind.lifecycle(who.workspace, search.lifecycle)
+    where = None if lifecycle is None or stage is None else _where(lifecycle, stage)
     async with behind.database.connection() as db:
         if named is not None:
-            mine = await _found(behind.identifiers, db, who.workspace, *named)
-            found = ProfilePage(profiles=mine)
-        elif stage is None:
+            found = await _found(behind.identifiers, db, who.workspace, named, page)
+        elif where is None:
             found = await profiles.every(db, who.workspace, page)
+        elif behind.beside(where[0]) is None:
+            found = await profiles.in_stage(db, who.workspace, where[1], entered, page)
         else:
-            lifecycle = behind.lifecycle(who.workspace, search.lifecycle)
-            key = lifecycle.names.get(stage, stage)
-            if behind.beside(lifecycle.key) is None:
-                found = await profiles.in_stage(db, who.workspace, key, entered, page)
-            else:
-                where = lifecycle.key, key
-                found = await profiles.in_stage_beside(db, who.workspace, where, entered, page)
+            found = await profiles.in_stage_beside(db, who.workspace, where, entered, page)
         main = behind.lifecycle(who.workspace).key
         await profiles.with_lifecycles(db, main, found.profiles)
+    if named is not None and where is not None:
+        found.profiles = [it for it in found.profiles if _stands(it, where, entered)]
+    if lifecycle is not None and stage is not None and not found.profiles:
+        _refuse_unknown(lifecycle, stage)
     return found
 
 
+def _where(lifecycle: Lifecycle, stage: str) -> tuple[str, str]:
+    """Give the keys of a lifecycle and of a stage, which may be named by an alias."""
+    return lifecycle.key, lifecycle.names.get(stage, stage)
+
+
+def _refuse_unknown(lifecycle: Lifecycle, stage: str) -> None:
+    """Refuse a stage that is misspelt; asked only where nobody is in it.
+
+    Whoever stays with an earlier version may be in a stage that the present one has no more.
+    """
+    if stage not in lifecycle.names:
+        known = ", ".join(it.key for it in lifecycle.stages)
+        message = f"{lifecycle.key} has no stage {stage!r}; its stages: {known}"
+        raise Rejected(404, "stage.unknown", message)
+
+
+def _stands(
+    profile: Profile, where: tuple[str, str], entered: tuple[datetime | None, datetime | None]
+) -> bool:
+    """Tell whether somebody is in a stage, entered in [from, until)."""
+    standing = profile.lifecycles.get(where[0])
+    if standing is None or standing.stage != where[1]:
+        return False
+    begin, end = entered
+    return (begin is None or begin <= standing.since) and (end is None or standing.since < end)
+
+
 async def _found(
-    identifiers: Identifiers, db: Connection, workspace: str, kind: str, value: str
-) -> list[Profile]:
+    identifiers: Identifiers, db: Connection, workspace: str, named: tuple[str, str], page: Page
+) -> ProfilePage:
     """Give who has an identifier: one by an id of their own, perhaps several by an attribute."""
+    kind, value = named
     if kind in {USER_ID, ANONYMOUS_ID}:
         one = await profiles.named(db, workspace, kind, value)
-        return [one] if one else []
+        return ProfilePage(profiles=[one] if one else [])
     normal = identifiers.normal(kind, value)
     if normal is None:
-        return []
-    return await attributes.holders(db, workspace, (kind, normal), identifiers.limit(kind))
+        return ProfilePage(profiles=[])
+    limit = identifiers.limit(kind)
+    return await attributes.holders(db, workspace, (kind, normal), limit, page)
 
 
 @router.get("/v1/profiles/{profile_id}", summary="One profile, now or as it was")

@@ -8,13 +8,13 @@ shared till that names a thousand addresses is nobody's.
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from clm_common.runtime.handler import Connection
+from clm_stage_engine.cursor import Page, cut
 from clm_stage_engine.queries import profiles
-from clm_stage_engine.views import Profile
-
-FOUND: Final = 100
-"""People who are shown for one attribute."""
+from clm_stage_engine.queries.profiles import One, one_cursor
+from clm_stage_engine.views import ProfilePage
 
 _HOLDERS: Final = """
     SELECT holder.profile_id FROM (
@@ -30,21 +30,30 @@ _HOLDERS: Final = """
             ORDER BY it.value, said_at, said_by COLLATE "C"
         ) AS said
         ORDER BY said_at, name LIMIT $4
-    )
-    ORDER BY holder.profile_id LIMIT $5
+    ) AND holder.profile_id > $5
+    ORDER BY holder.profile_id LIMIT $6
 """
 
 
 async def holders(
-    db: Connection, workspace: str, named: tuple[str, str], limit: int
-) -> list[Profile]:
-    """Give the profiles that have an attribute, 100 at most, by id.
+    db: Connection, workspace: str, named: tuple[str, str], limit: int, page: Page
+) -> ProfilePage:
+    """Give the profiles that have an attribute, by id.
 
     Args:
         db: an open connection.
         workspace: the workspace's key.
         named: kind and value, in its form.
         limit: by how many values of this kind a profile is found.
+        page: which page.
+
+    Raises:
+        Rejected: the cursor is none of ours.
     """
-    rows = await db.fetch(_HOLDERS, workspace, *named, limit, FOUND)
-    return await profiles.several(db, workspace, [row["profile_id"] for row in rows])
+    place = one_cursor.read(page.cursor) or One(UUID(int=0))
+    rows = await db.fetch(_HOLDERS, workspace, *named, limit, place.id, page.limit + 1)
+    shown, last = cut(rows, page.limit)
+    return ProfilePage(
+        profiles=await profiles.several(db, workspace, [row["profile_id"] for row in shown]),
+        next=None if last is None else one_cursor.write(One(last["profile_id"])),
+    )

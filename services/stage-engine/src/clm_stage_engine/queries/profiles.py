@@ -72,7 +72,7 @@ class _Named(Struct, array_like=True, frozen=True):
     value: Name
 
 
-class _One(Struct, array_like=True, frozen=True):
+class One(Struct, array_like=True, frozen=True):
     """Where a page of profiles ended."""
 
     id: UUID
@@ -80,7 +80,7 @@ class _One(Struct, array_like=True, frozen=True):
 
 _entered: Final = Cursor(_Entered)
 _named: Final = Cursor(_Named)
-_one: Final = Cursor(_One)
+one_cursor: Final = Cursor(One)
 
 
 async def get(db: Connection, workspace: str, profile: UUID) -> Profile | None:
@@ -134,12 +134,12 @@ async def several(db: Connection, workspace: str, ids: Sequence[UUID]) -> list[P
 
 async def every(db: Connection, workspace: str, page: Page) -> ProfilePage:
     """Give profiles in order of their id."""
-    place = _one.read(page.cursor) or _One(UUID(int=0))
+    place = one_cursor.read(page.cursor) or One(UUID(int=0))
     rows = await db.fetch(_ALL, workspace, place.id, page.limit + 1)
     shown, last = cut(rows, page.limit)
     return ProfilePage(
         profiles=[_profile(row) for row in shown],
-        next=None if last is None else _one.write(_One(last["id"])),
+        next=None if last is None else one_cursor.write(One(last["id"])),
     )
 
 
