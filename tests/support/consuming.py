@@ -10,19 +10,22 @@ from clm_common.bus.kafka import GroupProducer, KafkaSettings, PartitionReader
 from clm_common.clock import SystemClock
 from clm_common.contracts.topics import JOURNEY
 from clm_common.runtime.handler import OpenHandler
+from clm_common.runtime.opening import Opener
 from clm_common.runtime.worker import Worker
 from clm_common.store.database import Database
 from clm_common.store.offsets import Leases
 
 
 @asynccontextmanager
-async def consuming(
+async def consuming(  # noqa: PLR0913 - what a test may want to differ
     schema: str,
     opened: OpenHandler,
     url: str,
     kafka: KafkaSettings,
     topic: str,
     offsets: Mapping[int, int] | None = None,
+    *,
+    opener: Opener | None = None,
 ) -> AsyncGenerator[Database]:
     """Consume what stands on a topic; when entered, all of it is handled.
 
@@ -33,6 +36,7 @@ async def consuming(
         kafka: where the topic is.
         topic: its name; it has as many partitions as the river.
         offsets: where to begin; by default where the database says.
+        opener: opens what is sealed.
     """
     stop = asyncio.Event()
     async with (
@@ -57,6 +61,7 @@ async def consuming(
             leases=Leases(database, topic=topic, partitions=6, owner="test-consumer", lease=4.0),
             open_handler=opened,
             clock=SystemClock(),
+            opener=opener,
         )
         running = asyncio.create_task(worker.run(stop))
         await _handled(kafka, database, topic)

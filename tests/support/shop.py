@@ -8,7 +8,7 @@ import os
 import random
 import sys
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from clm_common.bus.ports import Message
 from clm_common.clock import SystemClock
 from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS, Topic
 from clm_common.instant import DAY, HOUR
-from clm_common.runtime.tokens import generate_key_pair, jwks
+from clm_common.runtime.tokens import generate_key_pair, jwks, mint
 from clm_common.store.database import Database
 from tests.support.processes import service
 from tests.support.servers import DatabaseServer, KafkaNode
@@ -61,17 +61,29 @@ def clickstream(chance: random.Random, count: int, prefix: str) -> list[Message]
 class Shop:
     """An engine that runs on servers of its own, and what is asked of them."""
 
-    def __init__(self, bootstrap: str, url: str) -> None:
+    def __init__(
+        self, bootstrap: str, url: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.kafka = KafkaSettings(bootstrap=bootstrap)
         self.url = url
         self.sent = 0
         """How many touchpoints were sent."""
         self.engine = Database(url, schema="stage_engine", name="test")
+        self.http = ""
+        """Where the engine listens."""
+        self._signer = generate_key_pair()
         self.environment = {
             "CLM_DATABASE_URL": url,
             "CLM_KAFKA_BOOTSTRAP": bootstrap,
-            "CLM_TOKEN_KEYS": jwks([generate_key_pair().public]),
+            "CLM_TOKEN_KEYS": jwks([self._signer.public]),
+            **(environment or {}),
         }
+
+    def token(self, workspace: str, scope: str) -> str:
+        """Give a token that the engine takes."""
+        return mint(
+            self._signer.private, workspace=workspace, subject="test", scopes=[scope], seconds=600
+        )
 
     async def send(self, messages: list[Message]) -> None:
         async with GroupProducer(self.kafka) as producer:
@@ -102,12 +114,14 @@ class Shop:
                     ]
         return found
 
-    async def republish(self, *arguments: str) -> tuple[int, Any, str]:  # Any: what it prints
+    async def republish(
+        self, *arguments: str, **environment: str
+    ) -> tuple[int, Any, str]:  # Any: what it prints
         """Run the program; gives its exit code, its result and what it told."""
         inherited = {name: text for name, text in os.environ.items() if name[:4] != "CLM_"}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "clm_stage_engine.republish", "--to", COPY.name, *arguments),
-            env=inherited | self.environment,
+            env=inherited | self.environment | environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -116,13 +130,22 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(node: KafkaNode, databases: DatabaseServer) -> AsyncGenerator[Shop]:
-    """Run an engine on a broker of its own, which remembers how far it published."""
+async def open_shop(
+    node: KafkaNode, databases: DatabaseServer, environment: Mapping[str, str] | None = None
+) -> AsyncGenerator[Shop]:
+    """Run an engine on a broker of its own, which remembers how far it published.
+
+    Args:
+        node: the broker.
+        databases: where to make its database.
+        environment: what it is told besides.
+    """
     await node.start()
     url = await databases.create()
-    running = Shop(node.bootstrap, url)
+    running = Shop(node.bootstrap, url, environment)
     await create_topics(running.kafka)
-    async with running.engine, service("clm_stage_engine", running.environment):
+    async with running.engine, service("clm_stage_engine", running.environment) as process:
+        running.http = process.url
         await _migrated(running.engine)
         yield running
     await databases.drop(url)

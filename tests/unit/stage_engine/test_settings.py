@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from clm_common.errors import DefinitionError, SettingsError
@@ -71,3 +73,27 @@ async def test_a_lifecycle_that_there_is_not_refuses_to_start_beside_the_main_on
     with pytest.raises(DefinitionError, match="CLM_LIFECYCLE=saass"):
         async with build(load(Settings)):
             pass
+
+
+@pytest.mark.parametrize("key", [None, "c2hvcnQ=", "no base64!", "A" * 44 + ",c2hvcnQ="])
+def test_a_river_is_not_sealed_without_a_key_of_32_bytes(
+    monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    monkeypatch.setenv("CLM_JOURNEY_SEALED", "true")
+    if key is not None:
+        monkeypatch.setenv("CLM_JOURNEY_KEY", key)
+
+    with pytest.raises(
+        SettingsError, match=r"CLM_JOURNEY_KEY.*32 random bytes in base64"
+    ) as raised:
+        load(Settings)
+
+    assert key is None or key not in str(raised.value)
+
+
+def test_a_new_key_stands_in_front_of_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (base64.b64encode(bytes([it]) * 32).decode() for it in (1, 2))
+    monkeypatch.setenv("CLM_JOURNEY_SEALED", "true")
+    monkeypatch.setenv("CLM_JOURNEY_KEY", f"{new}, {old}")
+
+    assert load(Settings).journey_keys == (b"\2" * 32, b"\1" * 32)

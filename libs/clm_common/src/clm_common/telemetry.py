@@ -67,6 +67,12 @@ RELAY_PENDING: Final = Gauge(
 DEAD_LETTERS: Final = Counter(
     "clm_dead_letters_total", "Dead letters written, by reason", ["reason"], registry=REGISTRY
 )
+ERASED_RECORDS: Final = Counter(
+    "clm_erased_records_total",
+    "Records passed over because the key that sealed them was deleted, by topic",
+    ["topic"],
+    registry=REGISTRY,
+)
 HTTP_REQUESTS: Final = Counter(
     "clm_http_requests_total",
     "Requests answered, by route and status",

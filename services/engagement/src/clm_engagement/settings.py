@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from clm_common.instant import DAY, HOUR, MINUTE, SECOND
 from clm_common.settings_lifecycle import LifecycleSettings
+from clm_common.settings_river import RiverSettings
 from clm_engagement.core.contact import normal_email
 
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
@@ -36,7 +37,7 @@ def _duration(value: object) -> object:
 Duration = Annotated[int, BeforeValidator(_duration)]
 
 
-class Settings(LifecycleSettings):
+class Settings(LifecycleSettings, RiverSettings):
     """What the engagement service is told from outside."""
 
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(

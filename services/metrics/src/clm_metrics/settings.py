@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 
 from clm_common.settings import Port
 from clm_common.settings_lifecycle import LifecycleSettings
+from clm_common.settings_river import RiverSettings
 from clm_metrics.core.calendar import Calendar, Zones
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -18,7 +19,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _FUNNEL: Final = '{"reach": ["reach", "acquisition", "conversion", "retention", "loyalty"]}'
 
 
-class Settings(LifecycleSettings):
+class Settings(LifecycleSettings, RiverSettings):
     """The settings of metrics."""
 
     http_port: Port = Field(

@@ -44,8 +44,9 @@ from clm_stage_engine.posting import Poster
 from clm_stage_engine.queries import people
 from clm_stage_engine.receipts import Receipts
 from clm_stage_engine.running import Running, chosen, known, published
+from clm_stage_engine.sealing import SealingPublisher
 from clm_stage_engine.settings import Settings
-from clm_stage_engine.store import SCHEMA, eras, runs
+from clm_stage_engine.store import SCHEMA, eras, keys, runs
 from clm_stage_engine.store.months import Months
 from clm_stage_engine.store.webhooks import PURPOSE, Webhooks, keep_to
 
@@ -100,6 +101,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 producer=parts.producer,
                 identifiers=identifiers,
                 outgoing=Outgoing(webhooks, poster),
+                keys=keys.keys_of(settings.journey_keys, parts.database),
             ),
             pings=parts.pings,
             prepare=partial(prepare, parts, board, beside),
@@ -171,9 +173,20 @@ async def open_handler(  # noqa: PLR0913, PLR0917 - what the handler is made of
     """Make the handler of a partition that was just taken, with its relay."""
 
     async def publisher() -> Publisher:
-        return TransactionalPublisher(
+        plain = TransactionalPublisher(
             parts.kafka, service="clm-stage-engine", partition=claim.partition
         )
+        if settings.journey_sealed:
+            return SealingPublisher(
+                plain, keys.keys_of(settings.journey_keys, parts.database), opened=note
+            )
+        async with parts.database.connection() as db:
+            await keys.note_plain(db, claim.partition)
+        return plain
+
+    async def note(published: int) -> None:
+        async with parts.database.connection() as db:
+            await keys.note_sealed(db, claim.partition, first=not published)
 
     facts = Facts(parts.database, TOUCHPOINTS.name, claim.partition)
     return TouchpointHandler(

@@ -23,7 +23,7 @@ from clm_stage_engine.cache import Cache
 from clm_stage_engine.core import river
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.profiles import ERASED, Entry
-from clm_stage_engine.store import erasing, reading, saving, writing
+from clm_stage_engine.store import erasing, keys, reading, saving, writing
 from clm_stage_engine.store.erasing import Mark, Wanted
 
 AT_ONCE: Final = 20
@@ -76,6 +76,7 @@ class Erasing(Struct, frozen=True):
         await saving.save_profiles(tx, [(_emptied(it), None) for it in plan.entries.values()])
         await writing.check_members(tx, list(plan.entries), set(plan.identities))
         counts = await erasing.forget(tx, list(plan.entries), list(plan.identities))
+        await keys.forget(tx, list(plan.entries))
         await erasing.mark(tx, self.partition, self._marks())
         await erasing.publish(tx, self.partition, self.published)
         await erasing.done(tx, self._outcomes(counts))

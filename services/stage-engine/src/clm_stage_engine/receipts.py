@@ -3,6 +3,7 @@
 A record lives as long as its topic keeps records, and then until the segment it lies in is closed:
 `retention.ms` and `segment.ms` after the erasure at the latest. Looked up once `erased` stands on
 the river (a service has answered), or after a minute if nobody answers.
+What was sealed with keys that are deleted is unreadable at once, see `clm_stage_engine.sealing`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from clm_common.errors import SettingsError, Unavailable
 from clm_common.runtime.retry import Backoff, pause
 from clm_common.store.database import Database
 from clm_stage_engine.queries.erasures import Topic
+from clm_stage_engine.store import keys
 
 log = structlog.get_logger()
 
@@ -40,6 +42,11 @@ BATCH: Final = 500
 OWN: Final = tuple(
     it.name for it in (TOUCHPOINTS, TOUCHPOINTS_DLQ, JOURNEY, JOURNEY_DLQ, STAGE_CHANGES)
 )
+
+CLOCKS: Final = timedelta(minutes=1)
+"""How far clocks may differ."""
+
+_COPIES: Final = "SELECT topic, sealed FROM river_copy"
 
 _UNTOLD: Final = """
     SELECT id, done_at FROM erasure
@@ -97,13 +104,26 @@ class Receipts:
             rows = await db.fetch(_UNTOLD, BATCH)
             if not rows:
                 return 0
-            copies = {row["topic"] for row in await db.fetch("SELECT topic FROM river_copy")}
+            copies = {it["topic"]: it["sealed"] for it in await db.fetch(_COPIES)}
+            river = await keys.sealed_since(db)
         settings = await settings_of(self._kafka, [*OWN, *sorted(copies)])
         ends = {name: await self._reader.end_offsets(name) for name in settings}
-        topics = [_written(told(it["done_at"], settings, ends, copies)) for it in rows]
+        sealed: dict[str, datetime | None] = {it: None for it, whole in copies.items() if whole}
+        if river["partitions"] == TOUCHPOINTS.partitions:
+            sealed[JOURNEY.name] = await self._plain_until(river["since"])
+        topics = [_written(told(it["done_at"], settings, ends, {*copies}, sealed)) for it in rows]
         async with self._database.connection() as db:
             await db.execute(_TELL, [it["id"] for it in rows], topics)
         return len(rows)
+
+    async def _plain_until(self, since: datetime | None) -> datetime | None:
+        """Give the instant since which the river is sealed; None where nothing older is left."""
+        if since is None:
+            return None
+        later = since + CLOCKS
+        oldest = await self._reader.offsets_at(JOURNEY.name, 0)
+        first = await self._reader.offsets_at(JOURNEY.name, int(later.timestamp() * 1000))
+        return None if oldest == first else later
 
 
 def told(
@@ -111,12 +131,25 @@ def told(
     settings: Mapping[str, Config],
     ends: Mapping[str, Mapping[int, int]],
     copies: set[str],
+    sealed: Mapping[str, datetime | None],
 ) -> list[Topic]:
-    """Say what each topic holds of somebody who was erased at an instant, and how long."""
-    return [
-        Topic(name, dict(ends[name]), clean_by(done_at, config), name in copies)
-        for name, config in settings.items()
-    ]
+    """Say what each topic holds of somebody who was erased at an instant, and how long.
+
+    Args:
+        done_at: when the person was erased.
+        settings: of every topic.
+        ends: per topic and partition, the offset after the last record.
+        copies: which of them are copies of the river.
+        sealed: which are sealed, and up to when they got plain records; None where they hold none.
+    """
+    found: list[Topic] = []
+    for name, config in settings.items():
+        plain_until = sealed.get(name, done_at)
+        clean = done_at if plain_until is None else clean_by(plain_until, config)
+        found.append(
+            Topic(name, dict(ends[name]), clean, name in copies, sealed=plain_until is None)
+        )
+    return found
 
 
 def clean_by(done_at: datetime, config: Config) -> datetime | None:

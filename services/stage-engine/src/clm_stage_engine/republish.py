@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from clm_common.bus.kafka import KafkaSettings, PartitionReader, TransactionalPublisher
 from clm_common.bus.kafka.admin import create_topics, partitions_of
+from clm_common.bus.ports import Publisher
 from clm_common.contracts import topics
 from clm_common.contracts.topics import JOURNEY, PUBLISHED, TOUCHPOINTS, Topic
 from clm_common.errors import OwnershipLost, SettingsError, Unavailable
@@ -31,13 +32,18 @@ from clm_common.store.database import Database
 from clm_common.store.migrations import check
 from clm_stage_engine.copying import Lane, copy
 from clm_stage_engine.outbox import Facts
+from clm_stage_engine.sealing import SealingPublisher
 from clm_stage_engine.settings import Settings
 from clm_stage_engine.store import SCHEMA
+from clm_stage_engine.store.keys import Keys, keys_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,160}")
 _EVERY: Final = 1.0  # seconds between two reports
 
-_BEGUN: Final = "INSERT INTO river_copy (topic) VALUES ($1) ON CONFLICT DO NOTHING"
+_BEGUN: Final = """
+    INSERT INTO river_copy (topic, sealed) VALUES ($1, $2)
+    ON CONFLICT (topic) DO UPDATE SET sealed = river_copy.sealed AND excluded.sealed
+"""
 
 _TOTAL: Final = "SELECT coalesce(sum(next_seq - 1), 0) FROM consumer_partition WHERE topic = $1"
 
@@ -95,9 +101,10 @@ async def republish(settings: Settings, order: Order) -> Outcome:
         await check(database, package="clm_stage_engine")
         await _make_ready(kafka, reader, order)
         async with database.connection() as db:
-            await db.execute(_BEGUN, order.to)
+            await db.execute(_BEGUN, order.to, settings.journey_sealed)
             progress = Progress(int(await db.fetchval(_TOTAL, TOUCHPOINTS.name)))
-        async with _lanes(database, kafka, order) as lanes:
+        keys = keys_of(settings.journey_keys, database) if settings.journey_sealed else None
+        async with _lanes(database, kafka, order, keys) as lanes:
             ends = await copy(lanes, reader, progress)
             facts = sum(lane.copied for lane in lanes)
     return Outcome(order.to, facts, {JOURNEY.name: dict(sorted(ends.items()))})
@@ -128,16 +135,18 @@ async def _make_ready(kafka: KafkaSettings, reader: PartitionReader, order: Orde
 
 @asynccontextmanager
 async def _lanes(
-    database: Database, kafka: KafkaSettings, order: Order
+    database: Database, kafka: KafkaSettings, order: Order, keys: Keys | None
 ) -> AsyncGenerator[list[Lane]]:
-    """Open a lane for each partition whose facts are numbered."""
+    """Open a lane for each partition whose facts are numbered; with keys, the copy is sealed."""
     target, kept = order.topics
     async with AsyncExitStack() as stack:
         lanes: list[Lane] = []
         for partition in range(TOUCHPOINTS.partitions):
-            publisher = TransactionalPublisher(
+            publisher: Publisher = TransactionalPublisher(
                 kafka, service=kept.name, partition=partition, positions=kept.name
             )
+            if keys is not None:
+                publisher = SealingPublisher(publisher, keys, topic=target.name)
             facts = Facts(database, TOUCHPOINTS.name, partition)
             lane = Lane(facts, publisher, topic=target.name, workspace=order.workspace)
             stack.push_async_callback(publisher.close)

@@ -279,6 +279,10 @@ class CleanTopic(BaseModel):
         "the person was erased; null where the topic never deletes."
     )
     copy_of_river: bool = Field(description="It is a copy that `clm journey republish` made.")
+    sealed: bool = Field(
+        description="All it holds of the person was sealed with keys that were deleted: nobody can "
+        "read it since the erasure, which is what `clean_by` says then, however long it is kept."
+    )
 
 
 class Erasure(BaseModel):

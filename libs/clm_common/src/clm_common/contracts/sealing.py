@@ -22,6 +22,15 @@ TYPE: Final = "clm.journey.sealed.v1"
 
 KEY_BYTES: Final = 32
 
+SCOPE: Final = "journey:keys"
+"""What a token must allow by which keys are asked for."""
+
+EVERYWHERE: Final = "*"
+"""The workspace of a token that gets keys of all of them: no workspace is called so."""
+
+MOST_KEYS: Final = 1000
+"""Keys asked for at a time."""
+
 _FORM: Final = b"\x01"  # plain values are JSON objects, and begin with a brace
 _ID: Final = 16
 _NONCE: Final = 12

@@ -13,9 +13,12 @@ from clm_common.bus.ports import Reader
 from clm_common.clock import Clock, SystemClock
 from clm_common.contracts.topics import Topic
 from clm_common.runtime.handler import OpenHandler
+from clm_common.runtime.journey_keys import JourneyKeys
+from clm_common.runtime.opening import Opener
 from clm_common.runtime.probes import Ping
 from clm_common.runtime.worker import Worker
 from clm_common.settings import ServiceSettings
+from clm_common.settings_river import RiverSettings
 from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_common.store.offsets import Leases
@@ -48,6 +51,7 @@ class Plant(Struct, frozen=True):
         producer: publishes dead letters and whatever else the service publishes.
         reader: reads the consumed topic.
         clock: the machine's.
+        opener: opens what is sealed, for services that read the river.
     """
 
     settings: ServiceSettings
@@ -57,6 +61,7 @@ class Plant(Struct, frozen=True):
     producer: GroupProducer
     reader: PartitionReader
     clock: Clock
+    opener: Opener | None = None
 
     @property
     def pings(self) -> dict[str, Ping]:
@@ -98,7 +103,13 @@ class Plant(Struct, frozen=True):
             leases=leases,
             open_handler=open_handler,
             clock=self.clock,
+            opener=self.opener,
         )
+
+
+def opener_of(settings: ServiceSettings) -> Opener | None:
+    """Give what opens the records of a service that reads the river."""
+    return Opener(JourneyKeys.of(settings)) if isinstance(settings, RiverSettings) else None
 
 
 @asynccontextmanager
@@ -114,4 +125,5 @@ async def plant(settings: ServiceSettings, *, package: str, schema: str) -> Asyn
             producer=await stack.enter_async_context(GroupProducer(kafka)),
             reader=await stack.enter_async_context(PartitionReader(kafka)),
             clock=SystemClock(),
+            opener=opener_of(settings),
         )

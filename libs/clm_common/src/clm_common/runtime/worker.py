@@ -24,7 +24,8 @@ from clm_common.clock import Clock
 from clm_common.errors import OwnershipLost, RaceLost, Unavailable
 from clm_common.runtime import collector, pace
 from clm_common.runtime.burial import bury
-from clm_common.runtime.handler import Batch, Connection, Handler, OpenHandler
+from clm_common.runtime.handler import Batch, Handler, OpenHandler
+from clm_common.runtime.opening import Opened, Opener, as_read
 from clm_common.runtime.retry import Backoff, pause
 from clm_common.runtime.turns import Turns
 from clm_common.store.database import Database
@@ -83,6 +84,7 @@ class Worker:
         leases: Leases,
         open_handler: OpenHandler,
         clock: Clock,
+        opener: Opener | None = None,
     ) -> None:
         """Make a worker.
 
@@ -94,6 +96,7 @@ class Worker:
             leases: who owns which partition.
             open_handler: makes the handler of a partition that was just taken.
             clock: stamps dead letters.
+            opener: opens what is sealed, where the topic may hold such records.
         """
         self._topic = topic
         self._reader = reader
@@ -102,6 +105,7 @@ class Worker:
         self._leases = leases
         self._open = open_handler
         self._clock = clock
+        self._opener = opener
         self._owned: dict[int, Owned] = {}
         self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
         self._closing: set[asyncio.Task[None]] = set()
@@ -244,10 +248,11 @@ class Worker:
         cannot name what has changed has been decided upon something else that is outdated: then
         all that is remembered goes.
         """
+        opened = await self._opener(records) if self._opener and records else Opened(records)
         batch, unnamed = None, 0
         for attempt in count():
             try:
-                batch = await self._transact(owned, records)
+                batch = await self._transact(owned, records, opened)
                 break
             except RaceLost as error:
                 telemetry.RACES.labels(self._topic).inc()
@@ -275,15 +280,19 @@ class Worker:
                 log.debug("worker.lag_unknown", topic=self._topic)
             await pause(stop, LAG)
 
-    async def _transact(self, owned: Owned, records: Sequence[Record]) -> Batch | None:
-        claim = owned.claim
+    async def _transact(
+        self, owned: Owned, records: Sequence[Record], opened: Opened
+    ) -> Batch | None:
+        claim, handler = owned.claim, owned.handler
         end = records[-1].offset + 1 if records else claim.next_offset
         began = perf_counter()
         async with self._database.transaction() as tx:
-            batch = await _decide(owned.handler, tx, records)
+            decide = handler.decide(tx, opened.records) if records else handler.wake(tx)
+            batch = await decide
             if batch is None:
                 return None
-            await bury(self._producer, batch.refused, now=self._clock.now())
+            refused = [*opened.refused, *as_read(batch.refused)]
+            await bury(self._producer, refused, now=self._clock.now())
             first = await fence(tx, claim, end=end, facts=batch.facts, lease=self._leases.lease)
             await batch.write(tx, first)
         claim.next_offset = end
@@ -301,7 +310,3 @@ class Worker:
             await self._leases.leave()
         except Unavailable as error:
             log.warning("worker.leave_failed", reason=error.slug)
-
-
-async def _decide(handler: Handler, tx: Connection, records: Sequence[Record]) -> Batch | None:
-    return await handler.decide(tx, records) if records else await handler.wake(tx)

@@ -18,6 +18,7 @@ from clm_stage_engine.api import (
     erasures,
     exports,
     histories,
+    journey_keys,
     merges,
     moves,
     overviews,
@@ -33,6 +34,7 @@ from clm_stage_engine.governing import Board
 from clm_stage_engine.identity_file import shipped
 from clm_stage_engine.live import Hub
 from clm_stage_engine.posting import Poster
+from clm_stage_engine.store.keys import Keys, keys_of
 from clm_stage_engine.store.webhooks import PURPOSE, Webhooks
 
 __all__ = ["make_app"]
@@ -45,6 +47,7 @@ ROUTES: Final = (
     streams,
     exports,
     erasures,
+    journey_keys,
     overviews,
     versions,
     diffs,
@@ -68,6 +71,7 @@ def make_app(  # noqa: PLR0913 - what stands behind the API
     producer: Producer,
     identifiers: Identifiers | None = None,
     outgoing: Outgoing | None = None,
+    keys: Keys | None = None,
 ) -> FastAPI:
     """Make the app.
 
@@ -80,12 +84,20 @@ def make_app(  # noqa: PLR0913 - what stands behind the API
         producer: publishes what somebody decided.
         identifiers: tells how identifiers are looked for; the shipped ones if left out.
         outgoing: keeps and posts webhooks; without it none can be made.
+        keys: gives the keys that seal the river; without it only those that were deleted.
     """
     app = new_app("stage-engine", title="CLM stage-engine", description=_DESCRIPTION, version="1")
     app.state.verifier = verifier
     none = Outgoing(Webhooks(Vault(PURPOSE)), Poster(clock))
     app.state.parts = Parts(
-        database, clock, board, live, producer, identifiers or shipped(), outgoing or none
+        database,
+        clock,
+        board,
+        live,
+        producer,
+        identifiers or shipped(),
+        outgoing or none,
+        keys or keys_of((), database),
     )
     for routes in ROUTES:
         app.include_router(routes.router)

@@ -27,6 +27,7 @@ from clm_stage_engine.posting import Poster
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.sight import FOREVER, PRESENT, Sight
 from clm_stage_engine.running import Running
+from clm_stage_engine.store.keys import Keys
 from clm_stage_engine.store.webhooks import Webhooks
 
 Reader = Annotated[Principal, Depends(require("profiles:read"))]
@@ -80,6 +81,7 @@ class Parts(Struct, frozen=True):
         producer: publishes what somebody decided.
         identifiers: tells how identifiers are looked for.
         outgoing: keeps and posts webhooks.
+        keys: gives the keys that seal the river.
     """
 
     database: Database
@@ -89,6 +91,7 @@ class Parts(Struct, frozen=True):
     producer: Producer
     identifiers: Identifiers
     outgoing: Outgoing
+    keys: Keys
 
     def running(self, workspace: str, key: str | None = None) -> Running:
         """Give a lifecycle that decides about a workspace's people, but for those of a canary.

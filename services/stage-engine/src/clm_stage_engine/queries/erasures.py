@@ -41,12 +41,14 @@ class Topic(Struct, frozen=True):
         before: per partition, the offset before which records of the person may stand.
         clean_by: when the last of them is deleted; None where the topic never deletes.
         copy: it is a republished copy of the river.
+        sealed: what it holds of the person was sealed with keys that are no more.
     """
 
     topic: str
     before: dict[int, int]
     clean_by: datetime | None
     copy: bool = False
+    sealed: bool = False
 
 
 async def ask(  # noqa: PLR0913 - what an erasure is made of
@@ -97,7 +99,11 @@ def _erasure(row: Row, answers: dict[str, Row]) -> Erasure:
         stores=stores,
         topics=[
             CleanTopic(
-                topic=it.topic, before=it.before, clean_by=it.clean_by, copy_of_river=it.copy
+                topic=it.topic,
+                before=it.before,
+                clean_by=it.clean_by,
+                copy_of_river=it.copy,
+                sealed=it.sealed,
             )
             for it in topics
         ],
