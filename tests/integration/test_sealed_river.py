@@ -109,7 +109,7 @@ def everything(records: Records) -> bytes:
 
 
 def planning() -> Any:  # Any: what opens handlers
-    definitions = load_definitions(FOLDER, discover())
+    definitions = load_definitions(FOLDER, discover(), "reach")
     plans = Plans(definitions.journeys, clock=SystemClock(), window=WINDOW)
     return partial(open_journeys, plans)
 

@@ -24,7 +24,8 @@ async def test_a_development_machine_needs_nothing_more() -> None:
     assert settings.longest_history == 25
     async with build(settings) as service:
         assert set(service.tasks) == {
-            "worker", "lifecycles", "answers", "receipts", "live", "webhooks", "housekeeping",
+            "worker", "lifecycles", "diffs", "answers", "receipts", "live", "webhooks",
+            "housekeeping",
         }  # fmt: skip
 
 

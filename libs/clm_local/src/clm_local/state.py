@@ -6,6 +6,7 @@ sees half of one. `run.json` may be stale after a crash: ask `Run.running`.
 
 from __future__ import annotations
 
+import base64
 import secrets
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,10 @@ from clm_local.paths import Paths, write_secret
 from clm_local.processes import Process
 
 WORKSPACE = "local"
+
+
+def _journey_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 class Phase(StrEnum):
@@ -94,6 +99,7 @@ class Workspace(Struct, frozen=True):
         key: the workspace's key.
         signing_key: signs the links in mails.
         secrets_key: encrypts the secrets of webhooks.
+        journey_key: encrypts people's keys, where the river is sealed.
         ports: by name; kept so that addresses stay the same from start to start.
         source: the id of the first source, once ingest has made it.
         write_key: its write key.
@@ -104,6 +110,7 @@ class Workspace(Struct, frozen=True):
     key: str = WORKSPACE
     signing_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     secrets_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    journey_key: str = field(default_factory=_journey_key)
     ports: dict[str, int] = field(default_factory=dict[str, int])
     source: str | None = None
     write_key: str | None = None

@@ -151,6 +151,7 @@ async def prepare(
     ports = choose_ports(workspace.ports)
     workspace = msgspec.structs.replace(workspace, ports=ports)
     tokens.ensure_keys(paths)
+    tokens.renew_journey_token(paths)
     broker, (database_server, server) = await asyncio.gather(
         _broker(paths, ports, software.kafka), _database(paths, ports, software.postgres)
     )
@@ -162,6 +163,7 @@ async def prepare(
     )
     told = {
         **_defaults(workspace),
+        "CLM_JOURNEY_KEYS_TOKEN": str(tokens.journey_token(paths)),
         **{
             name: value
             for name, value in environ.items()
@@ -234,6 +236,8 @@ def _defaults(workspace: Workspace) -> dict[str, str]:
         "CLM_PUBLIC_URL": url(workspace, "engagement"),
         "CLM_SIGNING_KEY": workspace.signing_key,
         "CLM_SECRETS_KEY": workspace.secrets_key,
+        "CLM_JOURNEY_KEY": workspace.journey_key,
+        "CLM_JOURNEY_KEYS_URL": url(workspace, "stage-engine"),
         "CLM_WEBHOOKS_HTTP": "true",
         "CLM_WEBHOOKS_PRIVATE": "true",
         "CLM_HISTORY_MONTHS": "1200",  # for ever: people try old data sets here

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from clm_common.contracts.sealing import EVERYWHERE, SCOPE
 from clm_common.runtime.tokens import generate_key_pair, jwks, public_jwk
 from clm_common.runtime.tokens import mint as sign
 from clm_local.errors import LocalError
 from clm_local.paths import Paths, directory, write_secret
 
 LIFE = 90 * 86_400
-"""Seconds that the workspace's own token is good for."""
+"""Seconds that the workspace's own token is good for, and that of the services."""
 
 RENEWED_BEFORE = 30 * 86_400
 """Seconds before its end at which `clm up` renews it."""
@@ -28,6 +29,12 @@ def ensure_keys(paths: Paths) -> None:
         write_secret(private, generate_key_pair().private)
     if not public_keys(paths).exists():
         write_secret(public_keys(paths), jwks([public_jwk(private.read_text())]))
+
+
+def renew_journey_token(paths: Paths) -> None:
+    """Write the token by which services get the keys of a sealed river, good for `LIFE`."""
+    minted = mint(paths, EVERYWHERE, scopes=(SCOPE,), seconds=LIFE, subject="clm-services")
+    write_secret(journey_token(paths), minted)
 
 
 def mint(
@@ -55,6 +62,11 @@ def mint(
 def public_keys(paths: Paths) -> Path:
     """Where the public keys are, as a JWKS."""
     return paths.data / "keys" / "jwks.json"
+
+
+def journey_token(paths: Paths) -> Path:
+    """Where the token is by which services get the keys of a sealed river."""
+    return paths.data / "keys" / "journey-keys.token"
 
 
 def private_key(paths: Paths) -> Path:
