@@ -63,7 +63,10 @@ async def shop(server_home: Path, database_server: DatabaseServer) -> AsyncGener
     with ExitStack() as stack:
         node = own_node(KafkaNode, server_home, stack)
         async with open_shop(node, database_server, told) as running:
-            await running.send([*clickstream(random.Random(5), COUNT, "a"), *of_hers()])
+            seen, *known = of_hers()
+            await running.send([*clickstream(random.Random(5), COUNT, "a"), seen])
+            await running.settled(COUNT + 1)
+            await running.send(known)
             await running.settled(COUNT + 3)
             code, _, told_ = await running.republish(**PLAIN)
             assert code == 0, told_
