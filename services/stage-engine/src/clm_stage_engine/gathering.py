@@ -15,7 +15,7 @@ from clm_common.errors import InvalidMessage
 from clm_common.runtime.handler import Connection, Refusal
 from clm_stage_engine.arrivals import Arrival, arrive
 from clm_stage_engine.core.facts import Touch
-from clm_stage_engine.core.identifiers import Identifiers
+from clm_stage_engine.core.identifiers import NAMING, Identifiers
 from clm_stage_engine.core.identity import IdentityRow, Resolution, Write
 from clm_stage_engine.core.snapshot import Snapshot
 from clm_stage_engine.folding import Claimed, Past, in_order
@@ -66,6 +66,8 @@ def named(
     """Give the attributes that touchpoints name, of each the one said first."""
     found: dict[tuple[str, str, UUID], Named] = {}
     for arrival, row in pairs:
+        if arrival.type not in NAMING:  # most are none; asking would cost a call for each
+            continue
         for said in identifiers.said(arrival.type, arrival.body):
             if said.value is None:
                 telemetry.IDENTIFIERS_BLOCKED.labels(identifiers.known(said.kind)).inc()

@@ -30,6 +30,9 @@ GROUP: Final = "group"
 GROUP_ID: Final = "group_id"
 """The kind of the id that a group call names."""
 
+NAMING: Final = frozenset({IDENTIFY, GROUP})
+"""The types of calls that name attributes."""
+
 _OWN: Final = frozenset({USER_ID, ANONYMOUS_ID})
 _ALONE: Final = {USER_ID: 1, ANONYMOUS_ID: 0}  # what one person has where these join nobody
 _MANY: Final = 1_000  # values looked through where a kind has no limit
