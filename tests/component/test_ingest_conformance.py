@@ -27,12 +27,14 @@ from tests.support.ingest_world import BASIC, EVENT, KEY, NOW, IngestWorld, asse
 
 ORIGIN = {"origin": "https://shop.example.com"}
 DOCUMENTED = Documented("ingest")
+REST = Cors(app_of(api))
+"""Behind the shim; it keeps nothing of a test."""
 JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
 async def world() -> AsyncGenerator[IngestWorld]:
-    world = IngestWorld(rest=Cors(app_of(api)))
+    world = IngestWorld(rest=REST)
     await world.keyring.refresh()
     world.http.event_hooks = {"response": [DOCUMENTED]}
     yield world
