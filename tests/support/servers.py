@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
@@ -28,6 +28,10 @@ from clm_local.child import Running
 from clm_local.ports import HOST, free_ports
 from tests.support import containers
 from tests.support.loops import finish
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory inside has a name that nobody knows
+ROOM: Final = 4 * 1024**3
+"""Bytes that must be free there, as all workers of a run share it."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +192,14 @@ def postgres_programs() -> postgres.Programs:
 
 @pytest.fixture(scope="session")
 def server_home() -> Generator[Path]:
-    """Give a directory for servers' data, reachable by PostgreSQL's user, gone at the end."""
+    """Give a directory for servers' data, reachable by PostgreSQL's user, gone at the end.
+
+    It lies in memory where there is room: to make and drop a database takes 0.03 s of CPU there
+    and 0.2 s on a disk. Servers are killed, never the machine, so nothing is lost by it.
+    """
     _sweep()
-    home = Path(tempfile.mkdtemp(prefix=f"clm-test-{os.getpid()}-"))
+    place = MEMORY if _has_room(MEMORY) else None
+    home = Path(tempfile.mkdtemp(prefix=f"clm-test-{os.getpid()}-", dir=place))
     home.chmod(0o711)
     yield home
     shutil.rmtree(home, ignore_errors=True)
@@ -265,9 +274,15 @@ def _own(request: pytest.FixtureRequest, name: str) -> Path:
     return paths.directory(server_home / name, mode=0o711)
 
 
+def _has_room(place: Path) -> bool:
+    """Whether servers of all workers may keep their data there."""
+    return place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free > ROOM
+
+
 def _sweep() -> None:
     """Remove what killed runs left behind."""
-    for leftover in Path(tempfile.gettempdir()).glob("clm-test-*-*"):
+    places = Path(tempfile.gettempdir()), MEMORY
+    for leftover in (each for place in places for each in place.glob("clm-test-*-*")):
         pid = leftover.name.split("-")[2]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)
