@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clm_common.instant import DAY, HOUR, from_datetime
-from clm_engagement.core.contact import Contact
+from clm_engagement.core.contact import Contact, address_hash
+from clm_engagement.core.keyed import PLAIN, Keyed
 from clm_engagement.core.permit import Candidate, Send, hashes_of, permit
 from clm_engagement.store import aftermath, queue
 from clm_engagement.store.plans import load_planned
 from tests.support.engagement import (
     NOW,
     WINDOW,
+    WORKSPACE,
     PlainMemory,
     device,
     email_of,
@@ -33,6 +35,7 @@ from tests.support.engagement_world import World, world
 
 ANN, PHONE = known("ann"), device("phone")
 STEPS = {("welcome", "welcome")}
+OLD, NEW = b"o" * 32, b"n" * 32
 
 
 @pytest.fixture
@@ -41,14 +44,16 @@ async def engagement(database_url: str, tmp_path: Path) -> AsyncGenerator[World]
         yield opened
 
 
-async def claimed(engagement: World, *, room: int = 10, now: int = NOW) -> list[Candidate]:
+async def claimed(
+    engagement: World, *, room: int = 10, now: int = NOW, keyed: Keyed = PLAIN
+) -> list[Candidate]:
     """Claim what is due, as the delivery does, and give what may be sent."""
     async with engagement.database.transaction() as tx:
         due = await queue.load_due(tx, {"email"}, STEPS, now=now, limit=2 * room)
         hashes = hashes_of(due, email_of)
-        memory = await queue.load_memory(tx, {it.person for it in due}, hashes)
+        memory = await queue.load_memory(tx, {it.person for it in due}, hashes, keyed)
         verdicts = permit(due, memory, email_of, room=room, now=now, window=WINDOW)
-        await queue.save_verdicts(tx, verdicts, now=now, lease=60)
+        await queue.save_verdicts(tx, verdicts, now=now, lease=60, keyed=keyed)
     return [it.candidate for it in verdicts if isinstance(it, Send)]
 
 
@@ -257,6 +262,35 @@ async def test_whoever_unsubscribes_after_it_was_planned_gets_nothing(engagement
 
     assert await claimed(engagement) == []
     assert await engagement.fates() == {("skipped", "suppressed"): 1}
+
+
+@pytest.mark.parametrize("before", [PLAIN, Keyed([OLD]), Keyed([NEW, OLD])])
+async def test_who_unsubscribed_stays_known_when_hashes_get_a_key_or_another_one(
+    engagement: World, before: Keyed
+) -> None:
+    await welcome(engagement, "ann", "ann@example.com")
+    (first,) = await claimed(engagement, keyed=before)
+    async with engagement.database.transaction() as tx:
+        assert await aftermath.suppress(tx, first.id, reason="unsubscribed", now=NOW)
+        await queue.postpone(tx, first.id, 1, code="smtp.451", due=NOW, tried=True)
+    async with engagement.database.connection() as db:
+        kept = await db.fetchval("SELECT address_hash FROM suppression")
+
+    assert await claimed(engagement, keyed=Keyed([NEW, OLD])) == []
+    assert await engagement.fates() == {("skipped", "suppressed"): 1}
+    assert kept == before.kept(address_hash(WORKSPACE, "ann@example.com"))
+
+
+@pytest.mark.parametrize("before", [PLAIN, Keyed([OLD])])
+async def test_an_address_is_written_to_once_though_its_hash_got_a_key_meanwhile(
+    engagement: World, before: Keyed
+) -> None:
+    await welcome(engagement, "ann", "both@example.com")
+    assert len(await claimed(engagement, keyed=before)) == 1
+    await welcome(engagement, "bob", "both@example.com")
+
+    assert await claimed(engagement, keyed=Keyed([NEW, OLD])) == []
+    assert ("skipped", "repeated") in await engagement.fates()
 
 
 async def test_whoever_unsubscribed_before_they_were_merged_gets_nothing_at_their_other_address(

@@ -42,6 +42,7 @@ def test_durations_and_keys_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CLM_MAIL_FROM", "A <a@example.com>\nBcc: b@example.com"),
         ("CLM_PUBLIC_URL", "mail.example.com"),
         ("CLM_SIGNING_KEY", "short"),
+        ("CLM_ADDRESS_KEY", "short"),
     ],
 )
 def test_a_wrong_value_names_the_variable(
@@ -52,7 +53,7 @@ def test_a_wrong_value_names_the_variable(
     with pytest.raises(SettingsError, match=name) as refusal:
         load(Settings)
 
-    if name == "CLM_SIGNING_KEY":
+    if name.endswith("_KEY"):
         assert value not in str(refusal.value)
 
 
@@ -62,5 +63,11 @@ def test_production_wants_a_key_a_sender_and_tls(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SettingsError) as refusal:
         load(Settings)
 
-    for name in ("CLM_SIGNING_KEY", "CLM_MAIL_FROM", "CLM_PUBLIC_URL", "CLM_SMTP_URL"):
+    for name in (
+        "CLM_SIGNING_KEY",
+        "CLM_ADDRESS_KEY",
+        "CLM_MAIL_FROM",
+        "CLM_PUBLIC_URL",
+        "CLM_SMTP_URL",
+    ):
         assert name in str(refusal.value)

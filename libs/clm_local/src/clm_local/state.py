@@ -99,6 +99,7 @@ class Workspace(Struct, frozen=True):
         key: the workspace's key.
         signing_key: signs the links in mails.
         secrets_key: encrypts the secrets of webhooks.
+        address_key: keys the hashes of addresses.
         journey_key: encrypts people's keys, where the river is sealed.
         ports: by name; kept so that addresses stay the same from start to start.
         source: the id of the first source, once ingest has made it.
@@ -110,6 +111,7 @@ class Workspace(Struct, frozen=True):
     key: str = WORKSPACE
     signing_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     secrets_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    address_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     journey_key: str = field(default_factory=_journey_key)
     ports: dict[str, int] = field(default_factory=dict[str, int])
     source: str | None = None

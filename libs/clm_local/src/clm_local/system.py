@@ -236,6 +236,7 @@ def _defaults(workspace: Workspace) -> dict[str, str]:
         "CLM_PUBLIC_URL": url(workspace, "engagement"),
         "CLM_SIGNING_KEY": workspace.signing_key,
         "CLM_SECRETS_KEY": workspace.secrets_key,
+        "CLM_ADDRESS_KEY": workspace.address_key,
         "CLM_JOURNEY_KEY": workspace.journey_key,
         "CLM_JOURNEY_KEYS_URL": url(workspace, "stage-engine"),
         "CLM_WEBHOOKS_HTTP": "true",

@@ -18,6 +18,7 @@ from clm_common.runtime.wiring import plant
 from clm_common.store.offsets import Claim
 from clm_engagement.api import make_app
 from clm_engagement.channels import discover
+from clm_engagement.core.keyed import Keyed
 from clm_engagement.definitions import FOLDER, load_definitions
 from clm_engagement.delivery import Delivery
 from clm_engagement.handlers import JourneyHandler, Plans
@@ -97,6 +98,7 @@ def terms_of(settings: Settings, signing_key: bytes) -> Terms:
         window=settings.live_window,
         lease=lease_of(settings.mail_timeout),
         at_once=settings.mail_connections,
+        keyed=Keyed(settings.address_keys),
     )
 
 

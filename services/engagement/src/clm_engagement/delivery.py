@@ -174,11 +174,14 @@ class Delivery:
                 if not due:
                     return []
                 hashes = hashes_of(due, self._address)
-                memory = await queue.load_memory(tx, {it.person for it in due}, hashes)
+                persons = {it.person for it in due}
+                memory = await queue.load_memory(tx, persons, hashes, terms.keyed)
                 verdicts = permit(
                     due, memory, self._address, room=room, now=now, window=terms.window
                 )
-                await queue.save_verdicts(tx, verdicts, now=now, lease=terms.lease)
+                await queue.save_verdicts(
+                    tx, verdicts, now=now, lease=terms.lease, keyed=terms.keyed
+                )
         except RaceLost as error:
             log.info("claim.race", reason=error.slug)
             return []

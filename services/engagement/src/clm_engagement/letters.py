@@ -8,6 +8,7 @@ from clm_common.instant import SECOND
 from clm_engagement.channels.port import Letter
 from clm_engagement.core import unsubscribe
 from clm_engagement.core.contact import Contact
+from clm_engagement.core.keyed import PLAIN, Keyed
 from clm_engagement.core.permit import Send
 from clm_engagement.core.template import Values
 from clm_engagement.definitions import Definitions
@@ -23,6 +24,7 @@ class Terms(Struct, frozen=True):
         window: how long after its stage was entered a message may be sent, µs.
         lease: how long handing one over may take before it counts as lost, s.
         at_once: how many are handed over at the same time.
+        keyed: says how hashes of addresses are kept.
     """
 
     sender: tuple[str, str]
@@ -31,6 +33,7 @@ class Terms(Struct, frozen=True):
     window: int
     lease: float
     at_once: int
+    keyed: Keyed = PLAIN
 
 
 def write(send: Send, definitions: Definitions, terms: Terms, *, now: int) -> Letter:

@@ -73,6 +73,14 @@ class Settings(LifecycleSettings, RiverSettings):
         ),
         examples=["…"],
     )
+    address_key: SecretStr | None = Field(
+        None,
+        description=(
+            "keys the hashes of addresses by which it is known who unsubscribed, at least 32 "
+            "characters; several, separated by commas, newest first: keep the old ones for good"
+        ),
+        examples=["…"],
+    )
     journey_dir: Path | None = Field(
         None,
         description="a folder of journeys to run in place of those that ship",
@@ -103,7 +111,7 @@ class Settings(LifecycleSettings, RiverSettings):
             raise PydanticCustomError("url", "must be an address: Name <name@domain>")
         return value
 
-    @field_validator("signing_key")
+    @field_validator("signing_key", "address_key")
     @classmethod
     def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
         keys = [] if value is None else value.get_secret_value().split(",")
@@ -120,15 +128,26 @@ class Settings(LifecycleSettings, RiverSettings):
     @property
     def signing_keys(self) -> tuple[bytes, ...]:
         """The signing keys, the newest first; empty where none is set."""
-        if self.signing_key is None:
-            return ()
-        return tuple(key.strip().encode() for key in self.signing_key.get_secret_value().split(","))
+        return _keys_of(self.signing_key)
+
+    @property
+    def address_keys(self) -> tuple[bytes, ...]:
+        """The keys of hashes of addresses, the newest first; empty where none is set."""
+        return _keys_of(self.address_key)
 
     def _insecure(self) -> Iterator[str]:
         yield from super()._insecure()
         if self.signing_key is None:
             yield "no key for the links in messages; set CLM_SIGNING_KEY to a random text"
+        if self.address_key is None:
+            yield "no key for the hashes of addresses; set CLM_ADDRESS_KEY to a random text"
         if self.mail_from == _LOCAL_FROM:
             yield "the default sender; set CLM_MAIL_FROM"
         if not self.public_url.startswith("https://"):
             yield "links without TLS; set CLM_PUBLIC_URL to an https:// address"
+
+
+def _keys_of(value: SecretStr | None) -> tuple[bytes, ...]:
+    if value is None:
+        return ()
+    return tuple(key.strip().encode() for key in value.get_secret_value().split(","))

@@ -16,6 +16,7 @@ from clm_common.errors import RaceLost
 from clm_common.instant import from_datetime, to_datetime
 from clm_common.runtime.handler import Connection
 from clm_engagement.core.contact import Contact
+from clm_engagement.core.keyed import PLAIN, Keyed
 from clm_engagement.core.permit import Candidate, Fail, Hold, Memory, Send, Skip, Verdict
 from clm_engagement.store import Row, columns
 
@@ -195,16 +196,24 @@ def _candidate(row: Row, contact: Contact, others: Sequence[str]) -> Candidate:
 
 
 async def load_memory(
-    tx: Connection, persons: Collection[UUID], hashes: Collection[bytes]
+    tx: Connection, persons: Collection[UUID], hashes: Collection[bytes], keyed: Keyed = PLAIN
 ) -> Memory:
-    """Load what stands against messages to these persons and addresses."""
+    """Load what stands against messages to these persons and addresses.
+
+    Args:
+        tx: the open transaction.
+        persons: the persons.
+        hashes: of the addresses; in what is given they stand as here, however they are kept.
+        keyed: says how hashes are kept.
+    """
+    plain = {kept: it for it in hashes for kept in keyed.forms(it)}
     reached = await tx.fetch(_REACHED_PERSONS, list(persons))
-    written = await tx.fetch(_REACHED_ADDRESSES, list(hashes))
-    suppressed = await tx.fetch(_SUPPRESSED, list(hashes))
+    written = await tx.fetch(_REACHED_ADDRESSES, list(plain))
+    suppressed = await tx.fetch(_SUPPRESSED, list(plain))
     return Memory(
         frozenset((_key(row), row["profile_id"]) for row in reached),
-        frozenset((_key(row), row["address_hash"]) for row in written),
-        frozenset((row["workspace"], row["address_hash"]) for row in suppressed),
+        frozenset((_key(row), plain[row["address_hash"]]) for row in written),
+        frozenset((row["workspace"], plain[row["address_hash"]]) for row in suppressed),
     )
 
 
@@ -213,7 +222,7 @@ def _key(row: Row) -> tuple[str, str, str]:
 
 
 async def save_verdicts(
-    tx: Connection, verdicts: Iterable[Verdict], *, now: int, lease: float
+    tx: Connection, verdicts: Iterable[Verdict], *, now: int, lease: float, keyed: Keyed = PLAIN
 ) -> None:
     """Write what the gate decided; what may be sent is `sending` for `lease` seconds.
 
@@ -226,7 +235,7 @@ async def save_verdicts(
     for verdict in verdicts:
         match verdict:
             case Send(candidate, _, hashed):
-                sends.append((candidate.id, candidate.person, hashed))
+                sends.append((candidate.id, candidate.person, keyed.kept(hashed)))
             case Hold(message, reason, until):
                 holds.append((message, reason, to_datetime(until)))
             case Skip(message, reason):
