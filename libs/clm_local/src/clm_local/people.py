@@ -179,6 +179,7 @@ class Topic(Struct):
 
     topic: str
     clean_by: datetime | None
+    sealed: bool = False
 
 
 class Receipt(Struct):

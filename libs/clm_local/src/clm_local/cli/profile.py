@@ -144,7 +144,7 @@ def erase(person: str, reason: str, *, sure: bool, seconds: float) -> None:
             raise typer.Exit(1)
         found = engine.erase(profile, reason)
         until = time.monotonic() + seconds
-        while found.state != "erased" and time.monotonic() < until:
+        while not (found.state == "erased" and found.topics) and time.monotonic() < until:
             time.sleep(_LOOK)
             found = engine.receipt(found.id)
     screen.out.print(*_receipt(found), sep="\n")
@@ -172,5 +172,6 @@ def _receipt(it: Receipt) -> list[str]:
         lines.append(f"    {screen.GOOD if store.done_at else '[dim]-[/]'} {store.service}: {done}")
     for topic in it.topics:
         clean = f"clean by {topic.clean_by:%Y-%m-%d}" if topic.clean_by else "never deletes"
+        clean = "sealed, read by nobody any more" if topic.sealed else clean
         lines.append(f"    {escape(topic.topic)}: {clean}")
     return lines
