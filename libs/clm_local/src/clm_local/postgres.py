@@ -54,6 +54,7 @@ FAST: Settings = {
     "fsync": "off",
     "full_page_writes": "off",
     "autovacuum_naptime": "10s",
+    "dynamic_shared_memory_type": "mmap",  # a killed server leaves nothing elsewhere
 }
 """For tests: what was committed survives kill -9 of the server, but no loss of power.
 
