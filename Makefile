@@ -32,10 +32,11 @@ demo: tools  ## send a real shop's clickstream through it and show what happened
 	@$(BIN)/clm demo $(ARGS)
 
 # Side by side, each with a Kafka and a PostgreSQL of its own: three, as the tests wait a lot.
+# In the order of tests/conftest.py: a long file that begins last keeps one of the three busy alone.
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 test: dev-tools  ## test everything on the real servers; ARGS="tests/unit -k name" for less
 	@$(BIN)/python -m clm_local.fetch
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Two side by side: each of the type checkers keeps one core busy.
 check: dev-tools  ## lint, types, import rules, generated files, known vulnerabilities
