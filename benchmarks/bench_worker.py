@@ -5,7 +5,7 @@ profiles with version check, river and public changes in a Kafka transaction. Bo
 process, alternating, after a round of each that does not count; what counts is events per second of
 its CPU (Kafka and PostgreSQL have their own processes). The bare loop reads the topic several times
 a round, or its share of a second would be noise. Target: at least 0.15.
-Not reached: 0.105 (median of five rounds of 300,000 events of 20,000 people, two busy cores).
+Not quite reached: 0.146 (median of five rounds of 300,000 events of 20,000 people, quiet cores).
 Run: `python -m benchmarks.bench_worker [EVENTS] [PEOPLE]`.
 """
 
