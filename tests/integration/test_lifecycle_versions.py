@@ -34,18 +34,10 @@ from clm_stage_engine.queries.timelines import timeline as timelines_of
 from clm_stage_engine.running import choose
 from clm_stage_engine.store import eras, versions
 from clm_stage_engine.store.versions import Act, Terms, Version, Written
+from tests.support.buyers import NEW, OLD
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
-OLD = """
-key: shop
-start: seen
-stages: [{key: seen}, {key: buyer}, {key: regular}]
-moves:
-  - {from: seen, to: buyer, when: {event: Buy}}
-  - {from: buyer, to: regular, when: {event: Buy, nth: 3}}
-"""
-NEW = OLD.replace("nth: 3", "nth: 2")
 STAYS = {"seen": "seen", "buyer": "buyer", "regular": "regular"}
 PEOPLE = 60
 
