@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clm_common.instant import DAY, HOUR, from_datetime
 from clm_engagement.core.contact import Contact, address_hash
-from clm_engagement.core.keyed import PLAIN, Keyed
+from clm_engagement.core.keyed import Keyed
 from clm_engagement.core.permit import Candidate, Send, hashes_of, permit
 from clm_engagement.store import aftermath, queue
 from clm_engagement.store.plans import load_planned
@@ -35,6 +35,7 @@ from tests.support.engagement_world import World, world
 
 ANN, PHONE = known("ann"), device("phone")
 STEPS = {("welcome", "welcome")}
+PLAIN = Keyed()
 OLD, NEW = b"o" * 32, b"n" * 32
 
 
@@ -245,9 +246,14 @@ async def test_a_claim_and_a_late_address_cannot_miss_each_other(engagement: Wor
         await asyncio.sleep(0.2)
         assert not told.done(), "the news must wait for the claim"
         verdicts = permit(
-            due, await queue.load_memory(tx, (), ()), email_of, room=1, now=NOW, window=WINDOW
+            due,
+            await queue.load_memory(tx, (), (), PLAIN),
+            email_of,
+            room=1,
+            now=NOW,
+            window=WINDOW,
         )
-        await queue.save_verdicts(tx, verdicts, now=NOW, lease=60)
+        await queue.save_verdicts(tx, verdicts, now=NOW, lease=60, keyed=PLAIN)
     await told
 
     assert len(await claimed(engagement)) == 1

@@ -22,6 +22,7 @@ from clm_common.store.migrations import migrate
 from clm_engagement.channels import discover
 from clm_engagement.channels.port import Channel, Sender
 from clm_engagement.core.facts import learn_all
+from clm_engagement.core.keyed import Keyed
 from clm_engagement.definitions import Definitions, load_definitions
 from clm_engagement.delivery import Delivery
 from clm_engagement.handlers import Learnt, Plans
@@ -84,6 +85,7 @@ class World:
             window=WINDOW,
             lease=lease,
             at_once=at_once,
+            keyed=Keyed(),
         )
         return Delivery(
             self.database,

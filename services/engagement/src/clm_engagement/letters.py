@@ -8,7 +8,7 @@ from clm_common.instant import SECOND
 from clm_engagement.channels.port import Letter
 from clm_engagement.core import unsubscribe
 from clm_engagement.core.contact import Contact
-from clm_engagement.core.keyed import PLAIN, Keyed
+from clm_engagement.core.keyed import Keyed
 from clm_engagement.core.permit import Send
 from clm_engagement.core.template import Values
 from clm_engagement.definitions import Definitions
@@ -33,7 +33,7 @@ class Terms(Struct, frozen=True):
     window: int
     lease: float
     at_once: int
-    keyed: Keyed = PLAIN
+    keyed: Keyed
 
 
 def write(send: Send, definitions: Definitions, terms: Terms, *, now: int) -> Letter:

@@ -33,7 +33,3 @@ class Keyed:
         """Give all that may have been written for a hash, the newest first."""
         keyed = [hmac.digest(key, _PURPOSE + hashed, "sha256") for key in self._keys]
         return [*keyed, hashed]
-
-
-PLAIN: Final = Keyed()
-"""How hashes are kept where there is no key."""

@@ -16,7 +16,7 @@ from clm_common.errors import RaceLost
 from clm_common.instant import from_datetime, to_datetime
 from clm_common.runtime.handler import Connection
 from clm_engagement.core.contact import Contact
-from clm_engagement.core.keyed import PLAIN, Keyed
+from clm_engagement.core.keyed import Keyed
 from clm_engagement.core.permit import Candidate, Fail, Hold, Memory, Send, Skip, Verdict
 from clm_engagement.store import Row, columns
 
@@ -196,7 +196,7 @@ def _candidate(row: Row, contact: Contact, others: Sequence[str]) -> Candidate:
 
 
 async def load_memory(
-    tx: Connection, persons: Collection[UUID], hashes: Collection[bytes], keyed: Keyed = PLAIN
+    tx: Connection, persons: Collection[UUID], hashes: Collection[bytes], keyed: Keyed
 ) -> Memory:
     """Load what stands against messages to these persons and addresses.
 
@@ -222,7 +222,7 @@ def _key(row: Row) -> tuple[str, str, str]:
 
 
 async def save_verdicts(
-    tx: Connection, verdicts: Iterable[Verdict], *, now: int, lease: float, keyed: Keyed = PLAIN
+    tx: Connection, verdicts: Iterable[Verdict], *, now: int, lease: float, keyed: Keyed
 ) -> None:
     """Write what the gate decided; what may be sent is `sending` for `lease` seconds.
 
