@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-import jsonschema
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, to_binary
 from cloudevents.core.formats.json import JSONFormat
@@ -13,12 +12,13 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clm_common.contracts import asyncapi, envelope
+from clm_common.contracts import envelope
 from clm_common.contracts.envelope import Envelope
 from clm_common.contracts.journey import IdentityMoved, TouchpointApplied
 from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.touchpoint import envelope_of
 from clm_stage_engine.core import river
+from tests.support.wire import documented
 
 PROFILE = UUID("2d0f0f0a-4c0b-5a53-9f0e-3a0f6a5b9c01")
 AT = "2026-11-22T10:00:00.123456Z"
@@ -90,12 +90,6 @@ def test_we_read_what_the_sdk_writes() -> None:
         "clm.touchpoint.track.v1",
     )
     assert (read.subject, read.extensions) == ("someone", (("receivedtime", AT),))
-
-
-def documented(topic: str, message: str, headers: Any) -> None:  # Any: pairs of text and bytes
-    """Make sure that a message's headers are as the AsyncAPI document says."""
-    found = asyncapi.document()["components"]["messages"][f"{topic}.{message}"]["headers"]
-    jsonschema.validate({name: value.decode() for name, value in headers}, found)
 
 
 @pytest.mark.parametrize("untimed", [False, True])

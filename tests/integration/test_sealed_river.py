@@ -42,6 +42,7 @@ from tests.support.measuring import figures, totals
 from tests.support.servers import DatabaseServer, KafkaNode, own_node
 from tests.support.shop import COPY, Records, Shop, clickstream, open_shop
 from tests.support.touchpoints import touchpoint
+from tests.support.wire import documented_sealed, key_id, opened
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -122,6 +123,21 @@ async def asked(shop: Shop, token: str | None, names: list[UUID]) -> httpx.Respo
     async with httpx.AsyncClient(base_url=shop.http, timeout=30) as http:
         body = {"ids": [str(it) for it in names]}
         return await http.post("/v1/journey-keys", json=body, headers=headers)
+
+
+async def test_what_stands_on_the_river_is_as_documented_and_opened_by_the_document(
+    shop: Shop,
+) -> None:
+    batch = next(it for it in (await shop.read(JOURNEY.name)).values() if it)[:50]
+
+    names = sorted({key_id(value) for _, value, _ in batch})
+    answer = await asked(shop, shop.token("*", "journey:keys"), names)
+    given = {UUID(name): bytes.fromhex(key) for name, key in answer.json()["keys"].items()}
+
+    for about, value, headers in batch:
+        documented_sealed(JOURNEY.name, headers, value)
+        plain = journey.decode(opened(value, given[key_id(value)], JOURNEY.name, about))
+        assert str(plain.profile_id).encode() == about
 
 
 async def test_nothing_that_somebody_did_or_is_called_can_be_read_off_the_river(shop: Shop) -> None:

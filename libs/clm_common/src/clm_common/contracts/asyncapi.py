@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
-from clm_common.contracts import examples, schema, topics
+from clm_common.contracts import examples, schema, sealed, topics
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.erasure import ErasureConfirmed
 from clm_common.contracts.examples import Example
@@ -19,6 +20,7 @@ from clm_common.contracts.journey import (
     TouchpointApplied,
 )
 from clm_common.contracts.position import Published
+from clm_common.contracts.sealing import TYPE
 from clm_common.contracts.stage_change import PUBLIC_TYPE, StageChange
 from clm_common.contracts.topics import Topic
 from clm_common.contracts.touchpoint import TYPES, Touchpoint
@@ -37,6 +39,7 @@ class Flow(Struct, frozen=True):
         writers: the services that publish.
         readers: our services that subscribe.
         examples: messages as they are published.
+        sealed: whether values may be sealed, by a setting.
     """
 
     topic: Topic
@@ -45,6 +48,7 @@ class Flow(Struct, frozen=True):
     writers: tuple[str, ...]
     readers: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
+    sealed: bool = False
 
 
 _PROFILE: Final = "the profile's id"
@@ -73,6 +77,7 @@ FLOWS: Final = (
         _RIVER,
         writers=("stage-engine",),
         readers=("metrics", "engagement"),
+        sealed=True,
     ),
     Flow(
         topics.JOURNEY_DLQ,
@@ -110,7 +115,8 @@ FLOWS: Final = (
 )
 
 _ABOUT: Final = """Everything that crosses a topic of CLM.
-Messages are CloudEvents 1.0 in Kafka's binary mode: attributes are `ce_*` headers, values are JSON.
+Messages are CloudEvents 1.0 in Kafka's binary mode: attributes are `ce_*` headers, values are JSON,
+on `clm.journey` sealed where a setting says so.
 A key's partition is its CRC-32 modulo the number of partitions (librdkafka's "consistent").
 stage-engine writes in transactions: subscribe with `isolation.level=read_committed`.
 Fields are only ever added, and only optional ones: ignore what you do not know."""
@@ -129,7 +135,9 @@ _ATTRIBUTES: Final = {
 
 def document() -> Node:
     """Give the whole document."""
-    messages = {_name(flow, cls): _message(flow, cls) for flow in FLOWS for cls in flow.messages}
+    messages = {
+        _name(flow, name): message for flow in FLOWS for name, message in _messages(flow).items()
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -148,9 +156,14 @@ def document() -> Node:
     }
 
 
-def _name(flow: Flow, message: type[Struct]) -> str:
-    """Name a message by topic and class: one class may have other headers elsewhere."""
-    return f"{flow.topic.name}.{message.__name__}"
+def _name(flow: Flow, message: str) -> str:
+    """Name a message by topic, too: one class may have other headers elsewhere."""
+    return f"{flow.topic.name}.{message}"
+
+
+def _messages(flow: Flow) -> dict[str, Node]:
+    found = {cls.__name__: _message(flow, cls) for cls in flow.messages}
+    return found | {sealed.NAME: _sealed()} if flow.sealed else found
 
 
 def _channel(flow: Flow) -> Node:
@@ -169,8 +182,7 @@ def _channel(flow: Flow) -> Node:
         "title": topic.title,
         "description": f"{_audience(flow)}\nKey: {flow.key}.",
         "messages": {
-            cls.__name__: {"$ref": f"#/components/messages/{_name(flow, cls)}"}
-            for cls in flow.messages
+            name: {"$ref": f"#/components/messages/{_name(flow, name)}"} for name in _messages(flow)
         },
         "bindings": {"kafka": kafka},
     }
@@ -206,9 +218,23 @@ def _message(flow: Flow, message: type[Struct]) -> Node:
     }
     if types := flow.messages[message]:
         found["headers"] = _headers(flow, types)
+        if flow.sealed and message is ProfileErased:  # plain among sealed ones, and like them
+            found["headers"]["required"].remove("ce_time")
     if shown := [each.node() for each in flow.examples if isinstance(each.message, message)]:
         found["examples"] = shown
     return found
+
+
+def _sealed() -> Node:
+    return {
+        "name": sealed.NAME,
+        "title": sealed.TITLE,
+        "description": sealed.DESCRIPTION.strip(),
+        "contentType": sealed.CONTENT_TYPE,
+        "payload": sealed.PAYLOAD,
+        "headers": _attributes(sealed.HEADERS, (TYPE,), sealed.CONTENT_TYPE),
+        "examples": [sealed.example()],
+    }
 
 
 def _rules(message: type[Struct]) -> str:
@@ -219,17 +245,24 @@ def _rules(message: type[Struct]) -> str:
 
 
 def _headers(flow: Flow, types: tuple[str, ...]) -> Node:
-    names = [name for name in _ATTRIBUTES if name != "ce_subject"]
     if flow.key == _PROFILE:
         names = ["ce_specversion", "ce_id", "ce_source", "ce_time", "ce_subject"]
+    else:
+        names = [name for name in _ATTRIBUTES if name != "ce_subject"]
+    return _attributes(names, types, "application/json")
+
+
+def _attributes(names: Sequence[str], types: Sequence[str], content: str) -> Node:
+    """Describe headers: some attributes, the type, and that of the value."""
     properties: Node = {
         name: {"type": "string", "description": _ATTRIBUTES[name]} for name in names
     }
     properties["ce_specversion"]["const"] = "1.0"
     properties["ce_type"] = {"type": "string", "enum": list(types)}
-    properties["content-type"] = {"type": "string", "const": "application/json"}
+    properties["content-type"] = {"type": "string", "const": content}
+    required = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "content-type"]
     return {
         "type": "object",
-        "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "content-type"],
+        "required": [name for name in required if name in properties],
         "properties": properties,
     }
