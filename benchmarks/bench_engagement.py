@@ -33,6 +33,7 @@ from clm_common.instant import DAY, to_rfc3339
 from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_engagement.channels import discover
+from clm_engagement.core.keyed import Keyed
 from clm_engagement.definitions import FOLDER, load_definitions
 from clm_engagement.delivery import Delivery
 from clm_engagement.handlers import JourneyHandler, Plans
@@ -174,6 +175,7 @@ async def main(people: int, smtp_port: int) -> None:
         window=2 * DAY,
         lease=60,
         at_once=settings.mail_connections,
+        keyed=Keyed(),
     )
     clock = SystemClock()
     async with servers() as running:
