@@ -17,9 +17,10 @@ PACKAGE = "clm_migrated"
 SCHEMA = "migrated"
 
 FIRST = """
-from clm_common.store.migrations import create_fence, drop_fence
+from clm_common.store.upgrading import create_fence, drop_fence
 
-revision, down_revision = "0001", None
+revision = "0001"
+down_revision = None
 
 
 def upgrade():
@@ -32,7 +33,8 @@ def downgrade():
 SECOND = """
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision = "0002"
+down_revision = "0001"
 
 
 def upgrade():
@@ -101,6 +103,21 @@ async def test_a_newer_version_goes_on_from_the_older(
 
     assert "migrated.visit" in await tables(db)
     await check(db, package=PACKAGE)
+
+
+async def test_where_nothing_is_to_do_no_revision_is_run(
+    db: Database, database_url: str, revisions: Path
+) -> None:
+    await migrate(database_url, package=PACKAGE, schema=SCHEMA)
+    first = revisions / "0001_first.py"
+    first.write_text(f"{FIRST}\n\nraise RuntimeError('it was run')\n")
+
+    await migrate(database_url, package=PACKAGE, schema=SCHEMA)
+    await check(db, package=PACKAGE)
+
+    (revisions / "0002_second.py").write_text(SECOND.format(more="SELECT 1"))
+    with pytest.raises(RuntimeError, match="it was run"):
+        await migrate(database_url, package=PACKAGE, schema=SCHEMA)
 
 
 async def test_a_revision_that_fails_changes_nothing(

@@ -6,29 +6,19 @@ the newest one under an advisory lock, so that any number of processes may start
 
 from __future__ import annotations
 
-import zlib
+import re
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
-import structlog
-from alembic import op
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from pydantic import SecretStr
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import text
 
 from clm_common.errors import DefinitionError
 from clm_common.store.database import Database
 from clm_common.store.faults import translated
-from clm_common.store.offsets import TABLES
-
-log = structlog.get_logger()
 
 VERSION_TABLE: Final = "alembic_version"
 
+_REVISION: Final = re.compile(r'^(down_)?revision = (?:"(.+)"|None)$', re.MULTILINE)
 _LONGEST: Final = 600.0  # seconds; a migration may take long on a large table
 
 
@@ -47,14 +37,18 @@ async def migrate(
         Unavailable: PostgreSQL is away; nothing was changed.
         DefinitionError: the schema is at a revision that this version does not know.
     """
-    script = _script(package)
+    wanted = newest(package) if revision == "head" else revision
     name = f"{schema}-migrations"
     async with Database(
         database_url, schema=schema, name=name, seconds=_LONGEST, size=1
     ) as database:
+        if await _found(database) == wanted:
+            return
+        from clm_common.store.upgrading import upgrade
+
         with translated():
             async with database.engine.begin() as connection:
-                await connection.run_sync(_upgrade, script, schema, revision)
+                await connection.run_sync(upgrade, package, schema, revision)
 
 
 async def check(database: Database, *, package: str) -> None:
@@ -68,10 +62,7 @@ async def check(database: Database, *, package: str) -> None:
         DefinitionError: it is at another one; run the migrations.
         Unavailable: PostgreSQL is away.
     """
-    head = _script(package).get_current_head()
-    async with database.connection() as raw:
-        there = await raw.fetchval("SELECT to_regclass($1)", f"{database.schema}.{VERSION_TABLE}")
-        found = await raw.fetchval(f"SELECT version_num FROM {VERSION_TABLE}") if there else None  # noqa: S608 - a constant
+    head, found = newest(package), await _found(database)
     if found != head:
         raise DefinitionError(
             "migrations.pending",
@@ -81,59 +72,29 @@ async def check(database: Database, *, package: str) -> None:
         )
 
 
-def create_fence() -> None:
-    """Create the tables of the fence and the leases; called by a service's first revision."""
-    for table in TABLES:
-        op.execute(table)
+def newest(package: str) -> str:
+    """Read in a service's files which revision is its newest; they are not run for it.
 
-
-def drop_fence() -> None:
-    """Drop the tables of the fence and the leases; called by a first revision's downgrade."""
-    op.execute("DROP TABLE consumer_partition, worker")
-
-
-def _script(package: str) -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(files(package) / "migrations"))
-    config.set_main_option("path_separator", "os")
-    return ScriptDirectory.from_config(config)
-
-
-def _upgrade(
-    connection: SyncConnection, script: ScriptDirectory, schema: str, revision: str
-) -> None:
-    """Upgrade inside the open transaction; the lock is held until its end."""
-    lock = zlib.crc32(f"clm.migrations.{schema}".encode())
-    connection.execute(text("SET LOCAL lock_timeout = 0"))
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
-    options: dict[str, Any] = {  # Any: Alembic's own options
-        "version_table": VERSION_TABLE,
-        "version_table_schema": schema,
-        "transactional_ddl": True,
-    }
-    before = MigrationContext.configure(connection, opts=options).get_current_revision()
-    head = script.get_current_head() if revision == "head" else revision
-    if before == head:
-        return
-    _refuse_unknown(script, before, schema)
-
-    def steps(present: Any, _context: MigrationContext) -> Any:  # Any: Alembic's own
-        return script._upgrade_revs(revision, present)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as alembic.command does it
-
-    with EnvironmentContext(Config(), script, fn=steps) as environment:
-        environment.configure(connection=connection, **options)
-        environment.run_migrations()
-    log.info("schema.migrated", schema=schema, before=before, after=head)
-
-
-def _refuse_unknown(script: ScriptDirectory, revision: str | None, schema: str) -> None:
-    """Refuse a schema that a newer version of the service has migrated."""
-    known = {each.revision for each in script.walk_revisions()}
-    if revision is not None and revision not in known:
+    Raises:
+        DefinitionError: there is not exactly one that no other follows.
+    """
+    known, followed = set[str](), set[str]()
+    for file in (files(package) / "migrations" / "versions").iterdir():
+        if file.name.endswith(".py"):
+            for down, name in _REVISION.findall(file.read_text("utf-8")):
+                (followed if down else known).add(name)
+    heads = sorted(known - followed)
+    if len(heads) != 1:
         raise DefinitionError(
-            "migrations.unknown",
-            f"schema {schema} is at revision {revision}, which this version does not know: "
-            "start the newer version, or restore a backup",
-            found=revision,
+            "migrations.heads", f"{package}: one revision must be the newest, not {heads}"
         )
+    return heads[0]
+
+
+async def _found(database: Database) -> str | None:
+    """Give the revision that a schema is at."""
+    async with database.connection() as raw:
+        there = await raw.fetchval("SELECT to_regclass($1)", f"{database.schema}.{VERSION_TABLE}")
+        query = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - a constant
+        found: str | None = await raw.fetchval(query) if there else None
+        return found

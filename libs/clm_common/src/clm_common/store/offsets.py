@@ -48,7 +48,7 @@ TABLES: Final = (
     ) WITH (fillfactor = 50)
     """,
 )
-"""What a service's first migration creates; see `store.migrations.create_fence`."""
+"""What a service's first migration creates; see `store.upgrading.create_fence`."""
 
 _FENCE: Final = """
     UPDATE consumer_partition

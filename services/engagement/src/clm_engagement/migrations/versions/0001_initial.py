@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from clm_common.store.migrations import create_fence
+from clm_common.store.upgrading import create_fence
 
 revision = "0001"
 down_revision = None

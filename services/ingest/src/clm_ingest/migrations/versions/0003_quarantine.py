@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from clm_common.store.migrations import create_fence, drop_fence
+from clm_common.store.upgrading import create_fence, drop_fence
 
 revision = "0003"
 down_revision = "0002"
