@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from clm_common import catalog
+from clm_common import catalog, telemetry
 from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import PARTITIONS, TOUCHPOINTS, partition_of
@@ -163,6 +163,14 @@ async def fresh(engine_url: str, broker: MemoryBroker) -> AsyncGenerator[Engine]
         yield engine
 
 
+def verdicts() -> Counter[str]:
+    """Give how many touchpoints came to what, in this process."""
+    (metric,) = telemetry.TOUCHPOINTS.collect()
+    return Counter(
+        {it.labels["verdict"]: int(it.value) for it in metric.samples if it.name.endswith("_total")}
+    )
+
+
 def explained(engine: Engine, user: str) -> list[tuple[object, ...]]:
     """Give somebody's timeline as the whole history explains it."""
     every = [arrive(it) for it in engine.broker.records(TOUCHPOINTS.name)]
@@ -219,6 +227,25 @@ async def test_only_who_raced_is_loaded_and_folded_again(
     assert [folds.loaded[of(it)] for it in neighbours] == [1] * len(neighbours)
     assert [it for it in [*neighbours, ADA] if published(fresh, it) != explained(fresh, it)] == []
     assert await numbers(fresh, where) == list(range(1, len(await numbers(fresh, where)) + 1))
+
+
+async def test_the_touchpoints_of_a_batch_that_lost_a_race_are_counted_once(
+    fresh: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = partition(PHONE)
+    race, before = Race(monkeypatch, where), verdicts()
+    bought = touchpoint(NOW - HALF, user=customers(where)[0], event=ORDER)
+
+    await fresh.send(
+        touchpoint(NOW - 2 * HALF, anonymous=PHONE, event=ORDER),
+        bought,
+        bought,
+        touchpoint(NOW - HALF, user=ADA, event=ORDER),
+    )
+    await fresh.settled()
+
+    assert len(race.tries) == 2
+    assert verdicts() - before == {"applied": 3, "repeated": 1}
 
 
 async def test_a_deadline_that_lost_a_race_fires_the_others_as_decided(

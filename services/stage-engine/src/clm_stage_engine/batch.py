@@ -42,6 +42,7 @@ class Decided(Struct, frozen=True):
         late: touchpoints that came too late to count.
         decisions: about who is one person.
         met: the identities of its touchpoints.
+        verdicts: how many touchpoints came to what; see `telemetry.TOUCHPOINTS`.
     """
 
     journal: Journal
@@ -56,6 +57,7 @@ class Decided(Struct, frozen=True):
     late: Sequence[Late] = ()
     decisions: Sequence[Decision] = ()
     met: Sequence[IdentityRow] = ()
+    verdicts: Mapping[str, int] = {}
 
     @property
     def facts(self) -> int:
@@ -117,13 +119,15 @@ class Decided(Struct, frozen=True):
             await self._stretch.write(tx)
 
     def committed(self) -> None:
-        """Keep what is in the rows now, and hand the facts over."""
+        """Keep what is in the rows now, count it, and hand the facts over."""
         self.cache.keep(self.entries.values(), [*self.relied, *(it.row for it in self.writes)])
         if self._stretch is not None:
             self._stretch.committed()
         entered = Counter([change.target for _, change in self.journal.changes])
         for stage, count in entered.items():
             telemetry.STAGE_CHANGES.labels(stage).inc(count)
+        for verdict, count in self.verdicts.items():
+            telemetry.TOUCHPOINTS.labels(verdict).inc(count)
         if self.journal.count:
             self.relay.offer(
                 self.journal.first, self.journal.last, river.pieces(self.journal.facts)

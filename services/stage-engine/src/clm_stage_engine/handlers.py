@@ -13,7 +13,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from clm_common import telemetry
 from clm_common.bus.ports import Record
 from clm_common.clock import Clock
 from clm_common.contracts.ids import ANONYMOUS_ID
@@ -131,16 +130,19 @@ class TouchpointHandler:
         journal = self._journal()
         mine = by_profile(claimed)
         changed = await self._folder.fold(tx, self._rules, mine, resolution, journal, kept)
-        telemetry.TOUCHPOINTS.labels("applied").inc(len(journal.history))
-        telemetry.TOUCHPOINTS.labels("erased").inc(len(taken) - len(known))
-        telemetry.TOUCHPOINTS.labels("late").inc(len(late))
-        telemetry.TOUCHPOINTS.labels("decision").inc(len(counted) - len(arrivals))
-        repeated = len(arrivals) + len(known) - len(counted) - len(late) - len(journal.history)
-        telemetry.TOUCHPOINTS.labels("repeated").inc(repeated)
+        verdicts = {
+            "applied": len(journal.history),
+            "erased": len(taken) - len(known),
+            "late": len(late),
+            "decision": len(counted) - len(arrivals),
+        }
+        verdicts["repeated"] = len(taken) - sum(verdicts.values())
         basis = Basis(self._rules, records, taken, refused, mine, resolution.moved)
         decided = self._decided(journal, changed, resolution, basis)
         said = [*named(claimed, self._identifiers).values()]
-        return replace(decided, named=said, late=late, decisions=resolved.decisions)
+        return replace(
+            decided, named=said, late=late, decisions=resolved.decisions, verdicts=verdicts
+        )
 
     async def wake(self, tx: Connection) -> Decided | Erasing | Retiring | None:
         """Erase whom somebody asked to erase, else fire what is due and fold again who is stale.
