@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import asdict
 
 from clm_local.service import Service
@@ -86,6 +87,32 @@ class Sweep(Struct, frozen=True):
     done: bool
 
 
+class Asked(Struct, frozen=True):
+    """How a version is compared; `against` None is what decides now."""
+
+    against: int | None
+    sample: float
+    examples: int
+    policy: str
+    mapping: dict[str, str]
+
+
+class Diff(Struct, frozen=True):
+    """A comparison that was asked for: how far it is, and its answer as JSON once it is `done`."""
+
+    id: UUID
+    state: str
+    people_done: int
+    people: int | None
+    reason: str | None
+    answer: Raw
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody works on it any more."""
+        return self.state not in {"waiting", "running"}
+
+
 class _Running(Struct, frozen=True):
     key: str
 
@@ -121,6 +148,19 @@ class Lifecycles(Service):
         """Go back."""
         path = f"/v1/lifecycles/{key}/rollback"
         return self.ask("POST", path, Publication, body={"note": note})
+
+    def compare(self, key: str, number: int, asked: Asked) -> Diff:
+        """Have a version compared over everybody's history."""
+        path = f"/v1/lifecycles/{key}/versions/{number}/diffs"
+        return self.ask("POST", path, Diff, body=asdict(asked))
+
+    def diff(self, name: UUID) -> Diff:
+        """Tell how far a comparison is."""
+        return self.ask("GET", f"/v1/diffs/{name}", Diff)
+
+    def cancel(self, name: UUID) -> Diff:
+        """Give a comparison up."""
+        return self.ask("POST", f"/v1/diffs/{name}/cancel", Diff)
 
     def history(self, key: str) -> History:
         """Give versions and publications."""

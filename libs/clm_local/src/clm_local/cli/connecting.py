@@ -42,12 +42,12 @@ def servers() -> tuple[Paths, Run]:
     return place, run
 
 
-def to(service: type[S]) -> S:
-    """Give the API of a service of the running system.
+def to(service: type[S], *, seconds: int = 900) -> S:
+    """Give the API of a service of the running system; it may be asked for so many seconds.
 
     Raises:
         LocalError: nothing runs.
     """
     place, workspace = running()
-    token = tokens.mint(place, workspace.key, scopes=SCOPES, seconds=900)
+    token = tokens.mint(place, workspace.key, scopes=SCOPES, seconds=seconds)
     return service(system.url(workspace, service.name), token)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Map
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -10,6 +12,9 @@ lifecycle = typer.Typer(
     help="Lifecycles: check a definition, see what it would change, before it decides.",
     no_args_is_help=True,
 )
+
+EXAMPLES = 3
+"""People shown of each kind of difference, where nobody says how many."""
 
 File = Annotated[str, typer.Argument(help="The definition, YAML; - reads stdin.")]
 Policy = Annotated[
@@ -21,6 +26,9 @@ Mapping = Annotated[
     typer.Option(
         "--map", metavar="OLD=NEW", help="For map and drain: the new stage of an old one."
     ),
+]
+OfKey = Annotated[
+    str | None, typer.Option("--lifecycle", help="Of which one, by key; by default the main one.")
 ]
 
 
@@ -39,7 +47,10 @@ def lifecycle_validate(
 
 @lifecycle.command("diff")
 def lifecycle_diff(  # noqa: PLR0913 - the options of one command
-    file: File,
+    file: Annotated[
+        str | None,
+        typer.Argument(help="The definition, YAML; - reads stdin; or a version's number."),
+    ] = None,
     *,
     against: Annotated[
         str | None,
@@ -57,25 +68,76 @@ def lifecycle_diff(  # noqa: PLR0913 - the options of one command
     ] = None,
     examples: Annotated[
         int, typer.Option("--examples", min=0, max=100, help="People shown of each kind.")
-    ] = 3,
+    ] = EXAMPLES,
     policy: Policy = "re-derive",
     mapping: Mapping = None,
+    of: OfKey = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget how far an earlier run came.")
     ] = False,
+    job: Annotated[
+        UUID | None, typer.Option("--job", metavar="ID", help="A version's diff, asked for before.")
+    ] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Give up the one of --job.")] = False,
 ) -> None:
     """Say what a definition would make of everybody, over the whole history; nothing is changed.
 
-    Interrupted, the same command goes on where it was.
+    A file is compared here: interrupted, the same command goes on where it was. A version is
+    compared by stage-engine: interrupted, it runs on, and --job ID shows it again.
     """
     from clm_local.cli import lifecycle as command
 
+    own: Map[str, object] = {"--workspace": workspace, "--restart": restart}
+    if job is not None:
+        from clm_local.cli import lifecycle_jobs as jobs
+
+        said: Map[str, object] = {
+            "FILE": file,
+            "--against": against,
+            "--lifecycle": of,
+            "--sample": sample,
+            "--examples": examples != EXAMPLES,
+            "--policy": policy != "re-derive",
+            "--map": mapping,
+        }
+        _refuse({**said, **own}, "has no meaning with --job; leave it out")
+        jobs.cancel(job) if cancel else jobs.follow(job, as_json=json)
+        return
+    _refuse({"--cancel": cancel}, "needs --job ID")
+    if file is None:
+        message = "name a definition's file or a version's number, or --job ID"
+        raise typer.BadParameter(message, param_hint="FILE")
+    if file.isdecimal():
+        from clm_local.cli import lifecycle_jobs as jobs
+        from clm_local.lifecycles import Asked
+
+        _refuse(own, "is for a file; a version is compared in the workspace run here, as a job")
+        share = 1.0 if sample is None else sample
+        terms = Asked(_number(against), share, examples, policy, lifecycle_mapping(mapping))
+        jobs.compare(int(file), terms, lifecycle=of, as_json=json)
+        return
+    _refuse({"--lifecycle": of}, "is for a version's number; a file says itself of which it is")
     chosen = {"--against": against, "--workspace": workspace, "--sample": sample}
     options = [f"{name}={it}" for name, it in chosen.items() if it is not None]
     options += [f"--policy={policy}", *(f"--map={it}" for it in mapping or ())]
     flags = ["--json"] if json else []
     command.diff(file, [*options, f"--examples={examples}", *flags], restart=restart)
+
+
+def _refuse(given: Map[str, object], why: str) -> None:
+    for name, it in given.items():
+        if it:
+            raise typer.BadParameter(why, param_hint=name)
+
+
+def _number(against: str | None) -> int | None:
+    if against is None:
+        return None
+    if not against.isdecimal():
+        message = f"{against}: a version is held against another one, by its number"
+        raise typer.BadParameter(message, param_hint="--against")
+    return int(against)
 
 
 @lifecycle.command("simulate")
@@ -110,9 +172,6 @@ def lifecycle_simulate(
 
 
 Note = Annotated[str, typer.Option("--note", help="Why; it stands in the history.")]
-OfKey = Annotated[
-    str | None, typer.Option("--lifecycle", help="Of which one, by key; by default the main one.")
-]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Do not wait until everybody is folded again.")
 ]

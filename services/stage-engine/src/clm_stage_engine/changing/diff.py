@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import msgspec
 from msgspec import Struct
 
 from clm_common.clock import SystemClock
@@ -200,8 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(answer: Answer, order: Order) -> int:
-    text = msgspec.json.encode(answer).decode() + "\n" if order.as_json else table.written(answer)
-    sys.stdout.write(text)
+    sys.stdout.write(table.written(answer, as_json=order.as_json))
     return 0
 
 

@@ -1,8 +1,10 @@
-"""A comparison as people read it: plain text, columns by spaces."""
+"""A comparison as people read it: plain text, columns by spaces; or as programs do: JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from clm_common.instant import to_datetime
 from clm_stage_engine.changing.comparison import Answer
@@ -11,8 +13,10 @@ from clm_stage_engine.core.comparing import Entered, Example
 _HEAD = ("stage", "now", "then", "same", "earlier", "later", "left", "entered")
 
 
-def written(answer: Answer) -> str:
-    """Write an answer as text."""
+def written(answer: Answer, *, as_json: bool) -> str:
+    """Write an answer as text, or as one line of JSON."""
+    if as_json:
+        return msgspec.json.encode(answer).decode() + "\n"
     return "\n".join(_lines(answer)) + "\n"
 
 
