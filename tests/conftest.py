@@ -1,4 +1,4 @@
-"""What every test may ask for: the real servers; and how properties are run."""
+"""What every test may ask for: real servers and databases on them; and how properties run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ from tests.support.servers import (
     kafka_node,
     postgres_node,
     server_home,
+)
+from tests.support.templates import (
+    engagement_template,
+    engagement_url,
+    engine_template,
+    engine_url,
+    metrics_template,
+    metrics_url,
 )
 
 settings.register_profile(  # a busy machine is no failure
@@ -53,8 +61,14 @@ def _folder(item: pytest.Item) -> str:
 __all__ = [
     "database_server",
     "database_url",
+    "engagement_template",
+    "engagement_url",
+    "engine_template",
+    "engine_url",
     "kafka_bootstrap",
     "kafka_node",
+    "metrics_template",
+    "metrics_url",
     "postgres_node",
     "server_home",
 ]

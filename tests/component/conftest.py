@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.engines import engine, engine_template, engine_url
+from tests.support.engines import engine
 
-__all__ = ["engine", "engine_template", "engine_url"]
+__all__ = ["engine"]

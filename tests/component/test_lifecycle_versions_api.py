@@ -13,7 +13,6 @@ from clm_common.clock import SystemClock
 from clm_common.runtime.tokens import Verifier, generate_key_pair, jwks
 from clm_common.runtime.tokens_keys import keys_of
 from clm_common.store.database import Database
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.app import make_board
@@ -57,10 +56,9 @@ class Asking(Client):
 
 
 @pytest.fixture
-async def board(database_url: str) -> AsyncGenerator[tuple[Database, Board]]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
+async def board(engine_url: str) -> AsyncGenerator[tuple[Database, Board]]:
     folders: Sequence[Path] = [definitions.SHIPPED]
-    async with Database(database_url, schema="stage_engine", name="test") as database:
+    async with Database(engine_url, schema="stage_engine", name="test") as database:
         yield database, make_board(database, choose(folders, "reach"), shipped())
 
 

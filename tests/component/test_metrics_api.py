@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Mapping
 import pytest
 
 from clm_common.store.database import Database
-from clm_common.store.migrations import migrate
 from clm_metrics.api import make_app
 from clm_metrics.core.calendar import Zones
 from clm_metrics.store import SCHEMA
@@ -32,9 +31,8 @@ RIVER = [
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    await migrate(database_url, package="clm_metrics", schema=SCHEMA)
-    async with Database(database_url, schema=SCHEMA, name="test") as opened:
+async def database(metrics_url: str) -> AsyncGenerator[Database]:
+    async with Database(metrics_url, schema=SCHEMA, name="test") as opened:
         await book(opened, RIVER)
         yield opened
 

@@ -12,7 +12,6 @@ from clm_common.contracts.ids import profile_id
 from clm_common.instant import DAY, HOUR, to_rfc3339
 from clm_common.runtime.tokens import Verifier, generate_key_pair, jwks
 from clm_common.runtime.tokens_keys import keys_of
-from clm_common.store.migrations import migrate
 from clm_stage_engine.api import make_app
 from clm_stage_engine.live import Hub
 from clm_stage_engine.store import eras, runs
@@ -59,12 +58,11 @@ class World:
 
 @pytest.fixture
 async def world(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[World]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
     monkeypatch.setattr(runs, "SETTLED", 0.0)
     monkeypatch.setattr(eras, "SETTLED", 0.0)
-    several = Several(database_url, tmp_path / "lifecycles")
+    several = Several(engine_url, tmp_path / "lifecycles")
     documented = Documented("stage-engine")
     http = httpx.AsyncClient(
         base_url="http://t.example.com", event_hooks={"response": [documented]}

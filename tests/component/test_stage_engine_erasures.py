@@ -17,7 +17,6 @@ from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import ERASURES
 from clm_common.errors import InvalidMessage
 from clm_common.instant import HOUR, to_rfc3339
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.answers import AnswerHandler
 from clm_stage_engine.api import make_app
@@ -34,9 +33,8 @@ WISH = {"reason": "asked by letter"}
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker()) as running:
+async def engine(engine_url: str) -> AsyncGenerator[Engine]:
+    async with Engine(engine_url, MemoryBroker()) as running:
         await running.send(touchpoint(NOW - HOUR, user="lovelace", event="Order Completed"))
         await running.settled()
         yield running

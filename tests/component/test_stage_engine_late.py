@@ -13,7 +13,6 @@ from clm_common.bus.ports import Message
 from clm_common.clock import SystemClock
 from clm_common.contracts.ids import profile_id
 from clm_common.instant import DAY, HOUR, to_rfc3339
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.core.keeping import Keeping
@@ -31,9 +30,8 @@ ADA = profile_id("local", "user_id", "ada")
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    async with Engine(database_url, MemoryBroker(), keeping=KEEPING) as running:
+async def engine(engine_url: str) -> AsyncGenerator[Engine]:
+    async with Engine(engine_url, MemoryBroker(), keeping=KEEPING) as running:
         yield running
 
 

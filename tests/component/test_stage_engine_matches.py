@@ -14,7 +14,6 @@ from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.contracts.ids import profile_id
 from clm_common.instant import HOUR
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.governing import Board
@@ -49,13 +48,12 @@ def device(name: str) -> str:
 
 
 @pytest.fixture
-async def engine(database_url: str, tmp_path: Path) -> AsyncGenerator[Engine]:
+async def engine(engine_url: str, tmp_path: Path) -> AsyncGenerator[Engine]:
     """Run an engine where addresses and numbers join, with two devices for each customer."""
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
     file = tmp_path / "identity.yaml"
     file.write_text(RULES)
     identifiers = load_identifiers(file)
-    async with Engine(database_url, MemoryBroker(), identifiers=identifiers) as running:
+    async with Engine(engine_url, MemoryBroker(), identifiers=identifiers) as running:
         yield running
 
 

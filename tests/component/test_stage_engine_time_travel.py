@@ -19,7 +19,6 @@ from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID, profile_id
 from clm_common.instant import DAY, from_datetime, to_datetime
-from clm_common.store.migrations import migrate
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import fold, order
 from clm_stage_engine.cursor import Page
@@ -125,27 +124,29 @@ def people() -> st.SearchStrategy[list[Sent]]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 async def test_an_answer_about_then_is_a_replay_of_what_was_recorded_then(
-    database_server: DatabaseServer, sent: list[Sent], pieces: int, seed: int
+    database_server: DatabaseServer,
+    engine_template: str,
+    sent: list[Sent],
+    pieces: int,
+    seed: int,
 ) -> None:
     chance = random.Random(seed)
     chance.shuffle(sent)
-    url = await database_server.create()
-    try:
-        await migrate(url, package="clm_stage_engine", schema="stage_engine")
-        async with Engine(url, MemoryBroker()) as engine:
-            moments: list[tuple[datetime, list[Sent]]] = []
-            known: list[Sent] = []
-            for piece in range(pieces):
-                known = known + sent[piece::pieces]
-                await engine.send(*(it.message for it in sent[piece::pieces]))
-                await engine.settled()
-                (row,) = await engine.fetch("SELECT clock_timestamp() AS at")
-                moments.append((row["at"], known))
+    async with (
+        database_server.lend(engine_template) as url,
+        Engine(url, MemoryBroker()) as engine,
+    ):
+        moments: list[tuple[datetime, list[Sent]]] = []
+        known: list[Sent] = []
+        for piece in range(pieces):
+            known = known + sent[piece::pieces]
+            await engine.send(*(it.message for it in sent[piece::pieces]))
+            await engine.settled()
+            (row,) = await engine.fetch("SELECT clock_timestamp() AS at")
+            moments.append((row["at"], known))
 
-            for recorded, then_known in moments:
-                await _compare(engine, recorded, then_known, chance)
-    finally:
-        await database_server.drop(url)
+        for recorded, then_known in moments:
+            await _compare(engine, recorded, then_known, chance)
 
 
 async def _compare(

@@ -47,12 +47,17 @@ KINDS: Final = [InPython, InNode]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(server_home: Path, database_server: DatabaseServer) -> AsyncGenerator[Shop]:
+async def shop(
+    server_home: Path, database_server: DatabaseServer, engine_template: str
+) -> AsyncGenerator[Shop]:
     """Run an engine that has corrected itself; a transaction was broken off in between."""
     people = random.Random(11)
     with ExitStack() as stack:
         broker = own_node(KafkaNode, server_home, stack)
-        async with open_shop(broker, database_server) as running:
+        async with (
+            database_server.lend(engine_template) as url,
+            open_shop(broker, url) as running,
+        ):
             await running.send(clickstream(people, 200, "a"))
             await running.settled(running.sent)
             await abort(running, [change(it, NEVER) for it in range(PARTITIONS)])

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import pytest_asyncio
 
-from tests.support.engines import engine, engine_template, engine_url
+from tests.support.engines import engine
 from tests.support.ingest import IngestProcess, two_ingests
 from tests.support.servers import DatabaseServer
 
@@ -33,4 +33,4 @@ def other(pair: tuple[IngestProcess, IngestProcess]) -> IngestProcess:
     return pair[1]
 
 
-__all__ = ["engine", "engine_template", "engine_url", "other", "pair", "shop"]
+__all__ = ["engine", "other", "pair", "shop"]

@@ -19,8 +19,8 @@ from tests.support.smtp import HANG_UP, Mailbox, mailbox
 
 
 @pytest.fixture
-async def engagement(database_url: str, tmp_path: Path) -> AsyncGenerator[World]:
-    async with world(database_url, tmp_path) as opened:
+async def engagement(engagement_url: str, tmp_path: Path) -> AsyncGenerator[World]:
+    async with world(engagement_url, tmp_path) as opened:
         yield opened
 
 

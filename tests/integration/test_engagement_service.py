@@ -30,8 +30,8 @@ async def box() -> AsyncGenerator[Mailbox]:
 
 
 @pytest.fixture
-async def acme(kafka_bootstrap: str, database_url: str, box: Mailbox) -> AsyncGenerator[Shop]:
-    async with shop(kafka_bootstrap, database_url, box.url, CLM_MAIL_TIMEOUT="3s") as opened:
+async def acme(kafka_bootstrap: str, engagement_url: str, box: Mailbox) -> AsyncGenerator[Shop]:
+    async with shop(kafka_bootstrap, engagement_url, box.url, CLM_MAIL_TIMEOUT="3s") as opened:
         yield opened
 
 
@@ -143,9 +143,9 @@ async def test_a_record_that_is_no_fact_goes_to_the_dead_letters_and_the_river_g
 
 
 async def test_one_click_unsubscribes_and_looking_does_not(
-    acme: Shop, box: Mailbox, database_url: str
+    acme: Shop, box: Mailbox, engagement_url: str
 ) -> None:
-    async with engagement(acme) as running, connected(database_url) as db:
+    async with engagement(acme) as running, connected(engagement_url) as db:
         await acme.publish(*arrivals(acme, "ann"))
         await running.until("sent", 1)
         mail = next(each for each in box.mails if each["To"] == address(acme, "ann"))
@@ -168,8 +168,8 @@ async def test_one_click_unsubscribes_and_looking_does_not(
 
 
 @asynccontextmanager
-async def connected(database_url: str) -> AsyncGenerator[Any]:  # Any: asyncpg publishes no types
-    db = await asyncpg.connect(database_url)
+async def connected(url: str) -> AsyncGenerator[Any]:  # Any: asyncpg publishes no types
+    db = await asyncpg.connect(url)
     try:
         yield db
     finally:

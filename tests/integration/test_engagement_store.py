@@ -40,8 +40,8 @@ OLD, NEW = b"o" * 32, b"n" * 32
 
 
 @pytest.fixture
-async def engagement(database_url: str, tmp_path: Path) -> AsyncGenerator[World]:
-    async with world(database_url, tmp_path) as opened:
+async def engagement(engagement_url: str, tmp_path: Path) -> AsyncGenerator[World]:
+    async with world(engagement_url, tmp_path) as opened:
         yield opened
 
 

@@ -18,7 +18,6 @@ from clm_common.clock import SystemClock
 from clm_common.contracts.topics import JOURNEY
 from clm_common.runtime.handler import OpenHandler
 from clm_common.store.database import Database
-from clm_common.store.migrations import migrate
 from clm_engagement import store as engagement
 from clm_engagement.app import open_handler as open_journeys
 from clm_engagement.channels import discover
@@ -29,7 +28,7 @@ from clm_metrics.core.calendar import Zones
 from clm_metrics.handlers import open_handler as open_figures
 from tests.support.consuming import consuming
 from tests.support.measuring import figures, totals
-from tests.support.servers import DatabaseServer, KafkaNode
+from tests.support.servers import KafkaNode
 from tests.support.shop import Shop, clickstream, open_shop
 
 WINDOW = 60 * 86_400_000_000
@@ -37,20 +36,9 @@ WINDOW = 60 * 86_400_000_000
 
 
 @pytest.fixture
-async def shop(
-    kafka_node: Callable[[], KafkaNode], database_server: DatabaseServer
-) -> AsyncGenerator[Shop]:
-    async with open_shop(kafka_node(), database_server) as running:
+async def shop(kafka_node: Callable[[], KafkaNode], engine_url: str) -> AsyncGenerator[Shop]:
+    async with open_shop(kafka_node(), engine_url) as running:
         yield running
-
-
-@pytest.fixture
-async def urls(database_server: DatabaseServer) -> AsyncGenerator[list[str]]:
-    """Give two databases: of a service that read everything, and of one that begins anew."""
-    made = [await database_server.create() for _ in "ab"]
-    yield made
-    for url in made:
-        await database_server.drop(url)
 
 
 async def copied(shop: Shop, folder: Path) -> Path:
@@ -80,17 +68,16 @@ async def fill(shop: Shop, program: str, url: str, file: Path) -> tuple[int, str
 
 
 async def test_metrics_filled_from_a_copy_and_started_counts_as_one_that_read_everything(
-    shop: Shop, urls: list[str], tmp_path: Path
+    shop: Shop, metrics_url: str, database_url: str, tmp_path: Path
 ) -> None:
     counting = partial(consuming, metrics.SCHEMA, partial(open_figures, Zones()))
     file = await copied(shop, tmp_path)
-    await migrate(urls[0], package="clm_metrics", schema=metrics.SCHEMA)
 
-    code, told = await fill(shop, "clm_metrics.fill", urls[1], file)
-    again, refusal = await fill(shop, "clm_metrics.fill", urls[1], file)
+    code, told = await fill(shop, "clm_metrics.fill", database_url, file)
+    again, refusal = await fill(shop, "clm_metrics.fill", database_url, file)
     async with (
-        counting(urls[0], shop.kafka, JOURNEY.name) as live,
-        counting(urls[1], shop.kafka, JOURNEY.name) as filled,
+        counting(metrics_url, shop.kafka, JOURNEY.name) as live,
+        counting(database_url, shop.kafka, JOURNEY.name) as filled,
     ):
         wanted, found = await figures(live), await figures(filled)
         everything, together = await totals(live), await totals(filled)
@@ -110,17 +97,16 @@ def planning(window: int) -> OpenHandler:
 
 
 async def test_engagement_filled_from_a_copy_knows_as_much_and_writes_to_nobody_for_it(
-    shop: Shop, urls: list[str], tmp_path: Path
+    shop: Shop, engagement_url: str, database_url: str, tmp_path: Path
 ) -> None:
     file = await copied(shop, tmp_path)
-    await migrate(urls[0], package="clm_engagement", schema=engagement.SCHEMA)
 
-    code, told = await fill(shop, "clm_engagement.fill", urls[1], file)
-    async with Database(urls[1], schema=engagement.SCHEMA, name="test") as database:
+    code, told = await fill(shop, "clm_engagement.fill", database_url, file)
+    async with Database(database_url, schema=engagement.SCHEMA, name="test") as database:
         planned = await messages(database)
     live, filled = (
         consuming(engagement.SCHEMA, planning(window), url, shop.kafka, JOURNEY.name)
-        for url, window in zip(urls, (WINDOW, 0), strict=True)
+        for url, window in ((engagement_url, WINDOW), (database_url, 0))
     )
     async with live as wanted, filled as found:
         known = [await knowledge(it) for it in (wanted, found)]
@@ -152,14 +138,14 @@ async def messages(database: Database) -> list[tuple[Any, ...]]:  # Any: columns
 
 
 async def test_what_is_no_copy_is_refused_before_anything_is_read(
-    shop: Shop, urls: list[str], tmp_path: Path
+    shop: Shop, database_url: str, tmp_path: Path
 ) -> None:
     nothing = tmp_path / "nothing.json"
     half = tmp_path / "half.json"
     half.write_text('{"topic": "shop.copy", "switch_over": {"clm.journey": {"0": 1}}}')
 
-    missing = await fill(shop, "clm_metrics.fill", urls[1], nothing)
-    broken = await fill(shop, "clm_metrics.fill", urls[1], half)
+    missing = await fill(shop, "clm_metrics.fill", database_url, nothing)
+    broken = await fill(shop, "clm_metrics.fill", database_url, half)
 
     assert (missing[0], broken[0]) == (78, 78)
     assert "nothing.json" in missing[1]

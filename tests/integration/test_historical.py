@@ -14,10 +14,8 @@ from clm_common.contracts.ids import USER_ID
 from clm_common.contracts.topics import JOURNEY, STAGE_CHANGES, TOUCHPOINTS
 from clm_common.contracts.touchpoint import HISTORICAL
 from clm_common.instant import DAY
-from clm_common.store.migrations import migrate
 from clm_stage_engine.outbox import Facts
 from clm_stage_engine.profiles import GRACE
-from clm_stage_engine.store import SCHEMA
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
@@ -25,9 +23,8 @@ ORDER = "Order Completed"
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncGenerator[Engine]:
-    await migrate(database_url, package="clm_stage_engine", schema=SCHEMA)
-    async with Engine(database_url, MemoryBroker()) as engine:
+async def engine(engine_url: str) -> AsyncGenerator[Engine]:
+    async with Engine(engine_url, MemoryBroker()) as engine:
         yield engine
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from clm_common.bus.memory import MemoryBroker, MemoryProducer
 from clm_common.contracts.journey import TouchpointApplied
 from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS
-from clm_common.store.migrations import migrate
 from clm_ingest.core.admission import Origin, admit
 from clm_ingest.core.parcel import Limits, unpack_batch
 from clm_ingest.core.window import Window
@@ -29,11 +28,10 @@ async def deliver(outlet: Outlet, received: int) -> None:
 
 
 async def test_a_repeat_after_a_restart_or_through_another_process_lands_once_on_the_river(
-    database_url: str,
+    engine_url: str,
 ) -> None:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
     broker = MemoryBroker()
-    async with Engine(database_url, broker) as engine:
+    async with Engine(engine_url, broker) as engine:
         for process in range(3):  # each has an empty window, as one that has just started
             outlet = Outlet(MemoryProducer(broker), Window(1_000_000))
             await deliver(outlet, NOW - 1_000_000 + process)
@@ -47,11 +45,10 @@ async def test_a_repeat_after_a_restart_or_through_another_process_lands_once_on
 
 
 async def test_a_crawlers_mark_reaches_the_river_and_is_republished_alike(
-    database_url: str,
+    engine_url: str,
 ) -> None:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
     broker = MemoryBroker()
-    async with Engine(database_url, broker) as engine:
+    async with Engine(engine_url, broker) as engine:
         await deliver(Outlet(MemoryProducer(broker), Window(0)), NOW - 1_000_000)
         await engine.settled()
         marks = {

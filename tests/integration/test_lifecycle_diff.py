@@ -28,10 +28,10 @@ from tests.support.engine import NOW
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
+async def url(engine_url: str) -> str:
     """Give a database with the history of `PEOPLE`."""
-    await fill(database_url)
-    return database_url
+    await fill(engine_url)
+    return engine_url
 
 
 @pytest.fixture

@@ -67,9 +67,9 @@ class Gate:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    await fill(database_url)
-    async with Database(database_url, schema=SCHEMA, name="t", seconds=people.SECONDS) as opened:
+async def database(engine_url: str) -> AsyncGenerator[Database]:
+    await fill(engine_url)
+    async with Database(engine_url, schema=SCHEMA, name="t", seconds=people.SECONDS) as opened:
         yield opened
 
 
@@ -166,7 +166,7 @@ async def test_a_diff_whose_process_was_killed_goes_on_in_another_from_where_it_
     client: Client,
     database: Database,
     board: Board,
-    database_url: str,
+    engine_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +176,7 @@ async def test_a_diff_whose_process_was_killed_goes_on_in_another_from_where_it_
     where = await ask(client)
 
     killed = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.diffing", database_url, str(tmp_path), "20")
+        *(sys.executable, "-m", "tests.support.diffing", engine_url, str(tmp_path), "20")
     )
     halfway = await until(client, where, people_done=20)
     killed.kill()

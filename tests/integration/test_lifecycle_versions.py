@@ -15,7 +15,6 @@ from clm_common.bus.ports import Message
 from clm_common.contracts.stage_change import StageChange
 from clm_common.instant import DAY, HOUR, to_rfc3339
 from clm_common.store.database import Database
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions, sweeping
 from clm_stage_engine.app import make_board
 from clm_stage_engine.changing.comparison import Answer, Comparison, Place, Question
@@ -147,12 +146,11 @@ def crowd(first: int = 0, count: int = PEOPLE, began: int = NOW - 50 * HOUR) -> 
 
 @pytest.fixture
 async def shop(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Shop]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
     monkeypatch.setattr(eras, "SETTLED", 0.0)
     monkeypatch.setattr(sweeping, "LENGTH", 20)  # several stretches
-    made = Shop(database_url, tmp_path / "lifecycles")
+    made = Shop(engine_url, tmp_path / "lifecycles")
     async with made.database, made.engine:
         await made.engine.send(*crowd())
         await made.engine.settled()
@@ -236,7 +234,7 @@ async def test_traffic_during_a_sweep_is_folded_by_the_published_version(shop: S
 
 
 async def test_a_sweep_goes_on_where_it_was_when_its_engine_dies(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, database_url: str
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, engine_url: str
 ) -> None:
     monkeypatch.setattr(sweeping, "LENGTH", 5)
     version = await shop.draft(NEW)
@@ -248,9 +246,7 @@ async def test_a_sweep_goes_on_where_it_was_when_its_engine_dies(
 
     await shop.engine.crash()
     half = (await shop.engine.fetch(ask))[0]["n"]
-    async with Engine(
-        database_url, shop.broker, owner="engine-2", lifecycle=shop.board
-    ) as successor:
+    async with Engine(engine_url, shop.broker, owner="engine-2", lifecycle=shop.board) as successor:
         await shop.swept(act, successor)
 
         assert 0 < half < PEOPLE

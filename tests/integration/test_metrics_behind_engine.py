@@ -10,8 +10,6 @@ from clm_common.bus.ports import Message
 from clm_common.contracts.journey import IdentityMoved
 from clm_common.contracts.stage_change import StageChange
 from clm_common.instant import DAY, HOUR
-from clm_common.store.migrations import migrate
-from clm_metrics.store import SCHEMA
 from tests.support.engine import NOW, Engine
 from tests.support.measuring import Metrics, figures, summed, totals
 from tests.support.river import Recount
@@ -38,16 +36,15 @@ def history(chance: random.Random) -> list[Message]:
 
 
 async def test_people_per_stage_are_those_of_the_engine_after_merges_flips_and_late_events(
-    database_url: str,
+    engine_url: str,
+    metrics_url: str,
 ) -> None:
     chance = random.Random(11)
     touches = history(chance)
     chance.shuffle(touches)
     broker = MemoryBroker()
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
-    await migrate(database_url, package="clm_metrics", schema=SCHEMA)
 
-    async with Engine(database_url, broker) as engine, Metrics(database_url, broker) as metrics:
+    async with Engine(engine_url, broker) as engine, Metrics(metrics_url, broker) as metrics:
         for start in range(0, len(touches), 25):
             await engine.send(*touches[start : start + 25])
             await engine.settled()

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from clm_common.contracts.stage_change import StageChange
 from clm_common.errors import RaceLost, Unavailable
 from clm_common.store.database import Database
-from clm_common.store.migrations import migrate
 from clm_metrics import store, upkeep
 from clm_metrics.core.calendar import Calendar, Zones, to_date
 from clm_metrics.core.ledger import ENTRIES, PRESENT
@@ -33,9 +32,8 @@ ADA = path(
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    await migrate(database_url, package="clm_metrics", schema=store.SCHEMA)
-    async with Database(database_url, schema=store.SCHEMA, name="test") as opened:
+async def database(metrics_url: str) -> AsyncGenerator[Database]:
+    async with Database(metrics_url, schema=store.SCHEMA, name="test") as opened:
         yield opened
 
 

@@ -13,23 +13,15 @@ from clm_common.bus.memory import MemoryBroker, MemoryProducer
 from clm_common.bus.ports import Message
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.topics import JOURNEY, JOURNEY_DLQ
-from clm_common.store.migrations import migrate
 from clm_metrics import gauges
 from clm_metrics.core.ledger import ENTRIES, PRESENT, REACHED
-from clm_metrics.store import SCHEMA
 from tests.support.measuring import Metrics, figures, summed, totals
 from tests.support.river import applied, change, message, moved, path, retraction
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
-    await migrate(database_url, package="clm_metrics", schema=SCHEMA)
-    return database_url
-
-
-@pytest.fixture
-async def metrics(url: str) -> AsyncGenerator[Metrics]:
-    async with Metrics(url, MemoryBroker()) as running:
+async def metrics(metrics_url: str) -> AsyncGenerator[Metrics]:
+    async with Metrics(metrics_url, MemoryBroker()) as running:
         yield running
 
 
@@ -113,19 +105,21 @@ async def test_a_longest_name_of_four_byte_letters_can_be_kept(metrics: Metrics)
     assert (await totals(metrics.database))[name, name, PRESENT, name] == 1
 
 
-async def test_a_killed_worker_is_followed_by_one_that_counts_nothing_twice(url: str) -> None:
+async def test_a_killed_worker_is_followed_by_one_that_counts_nothing_twice(
+    metrics_url: str,
+) -> None:
     broker = MemoryBroker()
     people = [f"p{index}" for index in range(200)]
     rivers = [
         path(name, ("2026-11-01T10:00:00Z", "reach"), ("2026-11-02T10:00:00Z", "conversion"))
         for name in people
     ]
-    async with Metrics(url, broker, owner="first") as first:
+    async with Metrics(metrics_url, broker, owner="first") as first:
         await first.send(*(each for river in rivers[:100] for each in river))
         await asyncio.sleep(0.15)
         await first.crash()
 
-    async with Metrics(url, broker, owner="second") as second:
+    async with Metrics(metrics_url, broker, owner="second") as second:
         await second.send(*(each for river in rivers for each in river))
         await second.settled()
 

@@ -28,7 +28,6 @@ from clm_common.contracts.topics import JOURNEY, STAGE_CHANGES
 from clm_common.instant import HOUR
 from clm_common.runtime.journey_keys import JourneyKeys
 from clm_common.runtime.opening import Opener
-from clm_common.store.migrations import migrate
 from clm_engagement import store as engagement
 from clm_engagement.app import open_handler as open_journeys
 from clm_engagement.channels import discover
@@ -57,13 +56,18 @@ Json = Any  # Any: what an answer holds
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(server_home: Path, database_server: DatabaseServer) -> AsyncGenerator[Shop]:
+async def shop(
+    server_home: Path, database_server: DatabaseServer, engine_template: str
+) -> AsyncGenerator[Shop]:
     """Run an engine that seals, and let a clickstream and one person with a name come by."""
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     told = {"CLM_JOURNEY_SEALED": "true", "CLM_JOURNEY_KEY": key}
     with ExitStack() as stack:
         node = own_node(KafkaNode, server_home, stack)
-        async with open_shop(node, database_server, told) as running:
+        async with (
+            database_server.lend(engine_template) as url,
+            open_shop(node, url, told) as running,
+        ):
             seen, *known = of_hers()
             await running.send([*clickstream(random.Random(5), COUNT, "a"), seen])
             await running.settled(COUNT + 1)
@@ -75,11 +79,15 @@ async def shop(server_home: Path, database_server: DatabaseServer) -> AsyncGener
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def urls(database_server: DatabaseServer) -> AsyncGenerator[list[str]]:
-    made = [await database_server.create() for _ in "ab"]
-    yield made
-    for url in made:
-        await database_server.drop(url)
+async def urls(
+    database_server: DatabaseServer, metrics_template: str
+) -> AsyncGenerator[tuple[str, str]]:
+    """Give two databases of metrics."""
+    async with (
+        database_server.lend(metrics_template) as one,
+        database_server.lend(metrics_template) as other,
+    ):
+        yield one, other
 
 
 @pytest.fixture
@@ -177,10 +185,8 @@ async def test_each_person_has_one_key_and_it_stands_nowhere_unwrapped(shop: Sho
 
 
 async def test_figures_are_those_of_a_plain_river(
-    shop: Shop, urls: list[str], opener: Opener
+    shop: Shop, urls: tuple[str, str], opener: Opener
 ) -> None:
-    for url in urls:
-        await migrate(url, package="clm_metrics", schema=metrics.SCHEMA)
     counting = partial(consuming, metrics.SCHEMA, partial(open_figures, Zones()))
 
     async with (
@@ -196,15 +202,15 @@ async def test_figures_are_those_of_a_plain_river(
 
 
 async def test_engagement_learns_from_a_sealed_river_what_a_plain_one_says(
-    shop: Shop, urls: list[str], opener: Opener
+    shop: Shop, database_server: DatabaseServer, engagement_template: str, opener: Opener
 ) -> None:
-    for url in urls:
-        await migrate(url, package="clm_engagement", schema=engagement.SCHEMA)
     following = partial(consuming, engagement.SCHEMA, planning())
 
     async with (
-        following(urls[0], shop.kafka, JOURNEY.name, opener=opener) as sealed,
-        following(urls[1], shop.kafka, COPY.name) as plain,
+        database_server.lend(engagement_template) as one,
+        database_server.lend(engagement_template) as other,
+        following(one, shop.kafka, JOURNEY.name, opener=opener) as sealed,
+        following(other, shop.kafka, COPY.name) as plain,
     ):
         learnt = [await _learnt(it) for it in (sealed, plain)]
 
@@ -244,9 +250,8 @@ async def test_keys_are_given_for_a_scope_of_its_own_and_for_ones_own_workspace(
 
 
 async def test_a_subscriber_that_gets_no_keys_waits_and_goes_on_when_it_does(
-    shop: Shop, urls: list[str], tmp_path: Path
+    shop: Shop, urls: tuple[str, str], tmp_path: Path
 ) -> None:
-    await migrate(urls[0], package="clm_metrics", schema=metrics.SCHEMA)
     token = tmp_path / "keys.token"
     token.write_text(shop.token("acme", "journey:keys"))  # not for zeta
     opener = Opener(JourneyKeys(shop.http, token))
@@ -271,13 +276,11 @@ async def test_a_subscriber_that_gets_no_keys_waits_and_goes_on_when_it_does(
 
 
 async def test_whoever_is_erased_is_unreadable_at_once_and_counted_by_nobody_any_more(
-    shop: Shop, urls: list[str], opener: Opener, tmp_path: Path
+    shop: Shop, urls: tuple[str, str], opener: Opener, tmp_path: Path
 ) -> None:
     before = await shop.read(JOURNEY.name)
     hers = {ADA.encode(), TABLET.encode()}
     mine = {key_of(it) for batch in before.values() for key, it, _ in batch if key in hers}
-    for url in urls:
-        await migrate(url, package="clm_metrics", schema=metrics.SCHEMA)
     counting = partial(consuming, metrics.SCHEMA, partial(open_figures, Zones()))
     code, result, told = await shop.republish("--to", SEALED_COPY)
     assert code == 0, told

@@ -13,7 +13,6 @@ from clm_common.contracts.ids import profile_id
 from clm_common.contracts.stage_change import StageChange
 from clm_common.errors import Rejected
 from clm_common.instant import DAY, HOUR
-from clm_common.store.migrations import migrate
 from clm_stage_engine import sweeping
 from clm_stage_engine.store import runs
 from tests.support.engine import NOW, Engine
@@ -48,12 +47,11 @@ def crowd(first: int = 0, count: int = PEOPLE, workspace: str = "local") -> list
 
 @pytest.fixture
 async def several(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Several]:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
     monkeypatch.setattr(runs, "SETTLED", 0.0)
     monkeypatch.setattr(sweeping, "LENGTH", 9)  # several stretches
-    made = Several(database_url, tmp_path / "lifecycles")
+    made = Several(engine_url, tmp_path / "lifecycles")
     async with made.database, made.engine:
         yield made
 
@@ -220,13 +218,13 @@ async def test_a_damaged_standing_is_found_and_mended(several: Several) -> None:
     assert set(place.differed) == {"definition"}
 
 
-async def test_another_engine_goes_on_from_the_rows(several: Several, database_url: str) -> None:
+async def test_another_engine_goes_on_from_the_rows(several: Several, engine_url: str) -> None:
     await several.configure("shop")
     await several.engine.send(*crowd(count=8))
     await several.settled()
     await several.engine.crash()
 
-    async with Engine(database_url, several.broker, owner="engine-2", lifecycle=several.board) as e:
+    async with Engine(engine_url, several.broker, owner="engine-2", lifecycle=several.board) as e:
         await e.send(*(touchpoint(NOW - n * HOUR, user=f"u{n}", event=ORDER) for n in range(1, 8)))
         several.engine = e
         await several.settled()

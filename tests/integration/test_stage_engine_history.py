@@ -78,9 +78,9 @@ async def test_rows_from_before_move_into_their_months_and_keep_what_they_say(
 
 
 @pytest.fixture
-async def migrated(database_url: str, database: Database) -> Database:
-    await migrate(database_url, package=PACKAGE, schema=SCHEMA)
-    return database
+async def migrated(engine_url: str) -> AsyncGenerator[Database]:
+    async with Database(engine_url, schema=SCHEMA, name="test") as opened:
+        yield opened
 
 
 async def test_months_ahead_are_made_and_making_them_again_changes_nothing(
@@ -121,9 +121,9 @@ async def test_a_month_that_is_made_late_takes_its_rows_out_of_the_default(
 
 
 async def test_each_touchpoint_lies_in_its_month_and_late_ones_are_folded_over_months(
-    database_url: str, migrated: Database
+    engine_url: str, migrated: Database
 ) -> None:
-    async with Engine(database_url, MemoryBroker()) as engine:
+    async with Engine(engine_url, MemoryBroker()) as engine:
         await engine.send(touchpoint(NOW - 40 * DAY, user="u", event="Order Completed"))
         await engine.settled()
         await engine.send(

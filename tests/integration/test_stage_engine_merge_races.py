@@ -11,7 +11,6 @@ from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Record
 from clm_common.instant import HOUR
 from clm_common.runtime.handler import Connection
-from clm_common.store.migrations import migrate
 from clm_stage_engine.batch import Decided
 from clm_stage_engine.handlers import TouchpointHandler
 from tests.support.engine import NOW, Engine
@@ -21,9 +20,8 @@ ORDER = "Order Completed"
 
 
 async def test_an_order_committed_while_its_customer_is_merged_is_in_the_merged_history(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    engine_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
     merging, ordered, merges = asyncio.Event(), asyncio.Event(), list[Decided]()
     decide, committed = TouchpointHandler.decide, Decided.committed
 
@@ -42,7 +40,7 @@ async def test_an_order_committed_while_its_customer_is_merged_is_in_the_merged_
         if self.journal.history and not self.decisions:
             ordered.set()
 
-    async with Engine(database_url, MemoryBroker()) as engine:
+    async with Engine(engine_url, MemoryBroker()) as engine:
         await engine.send(touchpoint(NOW - 9 * HOUR, user="old", event=ORDER))
         await engine.settled()
         monkeypatch.setattr(TouchpointHandler, "decide", hold)

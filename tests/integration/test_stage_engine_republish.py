@@ -12,7 +12,6 @@ from clm_common.contracts import journey
 from clm_common.contracts.journey import IdentityMoved, TouchpointApplied
 from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS
-from clm_common.store.migrations import migrate
 from clm_metrics.core.calendar import Zones
 from clm_metrics.handlers import open_handler
 from clm_metrics.store import SCHEMA
@@ -24,10 +23,8 @@ from tests.support.shop import COPY, Records, Shop, clickstream, open_shop
 
 
 @pytest.fixture
-async def shop(
-    kafka_node: Callable[[], KafkaNode], database_server: DatabaseServer
-) -> AsyncGenerator[Shop]:
-    async with open_shop(kafka_node(), database_server) as running:
+async def shop(kafka_node: Callable[[], KafkaNode], engine_url: str) -> AsyncGenerator[Shop]:
+    async with open_shop(kafka_node(), engine_url) as running:
         yield running
 
 
@@ -70,7 +67,7 @@ async def test_a_copy_holds_the_bytes_of_the_live_river_partition_by_partition(s
 
 
 async def test_a_metrics_service_filled_from_a_copy_and_switched_over_counts_as_the_live_one(
-    shop: Shop, database_server: DatabaseServer
+    shop: Shop, database_server: DatabaseServer, metrics_template: str
 ) -> None:
     chance = random.Random(6)
     await shop.send(clickstream(chance, 200, "a"))
@@ -80,9 +77,7 @@ async def test_a_metrics_service_filled_from_a_copy_and_switched_over_counts_as_
     assert code == 0, told
     await shop.send(clickstream(chance, 200, "c"))
     await shop.settled(600)
-    urls = [await database_server.create() for _ in "ab"]
-    for url in urls:
-        await migrate(url, package="clm_metrics", schema=SCHEMA)
+    urls = [await database_server.create(metrics_template) for _ in "ab"]
 
     switch = {int(part): at for part, at in result["switch_over"][JOURNEY.name].items()}
     async with counting(urls[1], shop.kafka, COPY.name) as database:

@@ -16,7 +16,6 @@ from clm_common.clock import ManualClock
 from clm_common.contracts.topics import PARTITIONS, TOUCHPOINTS
 from clm_common.instant import DAY, from_datetime, to_datetime, to_rfc3339
 from clm_common.runtime.relay import Relay
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions, housekeeping, retention
 from clm_stage_engine.arrivals import Arrival, arrive
 from clm_stage_engine.cache import Cache
@@ -50,12 +49,11 @@ OLD = SINCE - 5 * DAY
 
 
 @pytest.fixture
-async def url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    await migrate(database_url, package="clm_stage_engine", schema="stage_engine")
+async def url(engine_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(floors, "SETTLED", 0.0)
     monkeypatch.setattr(retention, "REFRESH", 0.0)
     monkeypatch.setattr(retention, "LENGTH", 20)  # several portions
-    return database_url
+    return engine_url
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from clm_common.errors import RaceLost
 from clm_common.store.database import Database
-from clm_common.store.migrations import migrate
 from clm_stage_engine.core.fold import fold
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store import SCHEMA, reading, saving
@@ -44,9 +43,8 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("_way")
-async def test_profiles_are_read_back_as_they_were_saved(database_url: str) -> None:
-    await migrate(database_url, package="clm_stage_engine", schema=SCHEMA)
-    async with Database(database_url, schema=SCHEMA) as db, db.transaction() as tx:
+async def test_profiles_are_read_back_as_they_were_saved(engine_url: str) -> None:
+    async with Database(engine_url, schema=SCHEMA) as db, db.transaction() as tx:
         await saving.save_profiles(tx, PEOPLE)
         newer = [(replace(it, version=2, user_id="new"), wake) for it, wake in PEOPLE[:7]]
         await saving.save_profiles(tx, newer)
@@ -73,9 +71,8 @@ async def test_profiles_are_read_back_as_they_were_saved(database_url: str) -> N
 
 
 @pytest.mark.usefixtures("_way")
-async def test_one_that_somebody_else_has_changed_is_a_lost_race(database_url: str) -> None:
-    await migrate(database_url, package="clm_stage_engine", schema=SCHEMA)
-    async with Database(database_url, schema=SCHEMA) as db:
+async def test_one_that_somebody_else_has_changed_is_a_lost_race(engine_url: str) -> None:
+    async with Database(engine_url, schema=SCHEMA) as db:
         async with db.transaction() as tx:
             await saving.save_profiles(tx, PEOPLE)
         skipped = [(replace(it, version=3 if it is PEOPLE[5][0] else 2), w) for it, w in PEOPLE]

@@ -18,7 +18,6 @@ from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.topics import PARTITIONS, TOUCHPOINTS, TOUCHPOINTS_DLQ, partition_of
 from clm_common.instant import DAY, HOUR, SECOND, from_rfc3339
 from clm_common.runtime import worker
-from clm_common.store.migrations import migrate
 from clm_stage_engine import handlers
 from tests.support.engine import NOW, Engine
 from tests.support.servers import DatabaseServer
@@ -217,40 +216,37 @@ def history() -> st.SearchStrategy[list[Message]]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 async def test_any_order_batching_and_repetition_gives_one_timeline(
-    database_server: DatabaseServer, messages: list[Message], seed: int
+    database_server: DatabaseServer, engine_template: str, messages: list[Message], seed: int
 ) -> None:
     chance = random.Random(seed)
     shuffled = chance.sample(messages, len(messages)) + chance.sample(messages, len(messages) // 2)
 
-    in_order = await _outcome(database_server, sorted(messages, key=lambda it: it.headers[5]), 1)
-    out_of_order = await _outcome(database_server, shuffled, chance.randint(1, 5))
+    async with database_server.lend(engine_template) as url:
+        in_order = await _outcome(url, sorted(messages, key=lambda it: it.headers[5]), 1)
+    async with database_server.lend(engine_template) as url:
+        out_of_order = await _outcome(url, shuffled, chance.randint(1, 5))
 
     assert out_of_order == in_order
 
 
-async def _outcome(server: DatabaseServer, messages: list[Message], pieces: int) -> object:
-    url = await server.create()
-    try:
-        await migrate(url, package="clm_stage_engine", schema="stage_engine")
-        async with Engine(url, MemoryBroker()) as engine:
-            for piece in range(pieces):
-                await engine.send(*messages[piece::pieces])
-                await engine.settled()
-            engine.clock.set(NOW + 500 * DAY)
-            await asyncio.sleep(0.6)
+async def _outcome(url: str, messages: list[Message], pieces: int) -> object:
+    async with Engine(url, MemoryBroker()) as engine:
+        for piece in range(pieces):
+            await engine.send(*messages[piece::pieces])
             await engine.settled()
-            states = await engine.states()
-            timelines = {
-                (kind, name): [
-                    (it.at, it.source, it.target, it.cause) for it in engine.timeline(kind, name)
-                ]
-                for kind, name in [
-                    ("user_id", "u"),
-                    ("user_id", "w"),
-                    ("anonymous_id", "a"),
-                    ("anonymous_id", "b"),
-                ]
-            }
-            return states, timelines
-    finally:
-        await server.drop(url)
+        engine.clock.set(NOW + 500 * DAY)
+        await asyncio.sleep(0.6)
+        await engine.settled()
+        states = await engine.states()
+        timelines = {
+            (kind, name): [
+                (it.at, it.source, it.target, it.cause) for it in engine.timeline(kind, name)
+            ]
+            for kind, name in [
+                ("user_id", "u"),
+                ("user_id", "w"),
+                ("anonymous_id", "a"),
+                ("anonymous_id", "b"),
+            ]
+        }
+        return states, timelines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from clm_common.bus.memory import MemoryBroker
 from clm_common.instant import HOUR
-from clm_common.store.migrations import migrate
 from clm_stage_engine import definitions
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -23,8 +22,7 @@ PEOPLE = 120
 
 
 async def fill(url: str) -> None:
-    """Give a database the history of `PEOPLE`, the odd ones in acme, the others in zeta."""
-    await migrate(url, package="clm_stage_engine", schema="stage_engine")
+    """Give an engine's database the history of `PEOPLE`, the odd ones in acme, others in zeta."""
     old = definitions.parse(OLD)
     async with Engine(url, MemoryBroker(), lifecycle=old) as engine:
         for number in range(PEOPLE):

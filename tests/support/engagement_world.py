@@ -18,7 +18,6 @@ from clm_common.contracts.journey import JourneyMessage
 from clm_common.errors import RaceLost
 from clm_common.instant import SECOND
 from clm_common.store.database import Database
-from clm_common.store.migrations import migrate
 from clm_engagement.channels import discover
 from clm_engagement.channels.port import Channel, Sender
 from clm_engagement.core.facts import learn_all
@@ -101,8 +100,7 @@ class World:
 
 @asynccontextmanager
 async def world(database_url: str, folder: Path, *, size: int = 12) -> AsyncGenerator[World]:
-    """Open engagement on a fresh schema with one journey."""
-    await migrate(database_url, package="clm_engagement", schema=SCHEMA)
+    """Open engagement on a database that has its tables, with one journey."""
     definitions = load_definitions(write_journeys(folder / "journeys"), discover(), "reach")
     async with Database(database_url, schema=SCHEMA, name="test", size=size) as database:
         yield World(database, definitions, ManualClock(NOW))

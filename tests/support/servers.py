@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -49,6 +49,15 @@ class DatabaseServer:
         name = f"test_{uuid.uuid4().hex[:12]}"
         await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         return self.url(name)
+
+    @asynccontextmanager
+    async def lend(self, template: str = "template0") -> AsyncGenerator[str]:
+        """Make one for the length of a block, and give its URL."""
+        url = await self.create(template)
+        try:
+            yield url
+        finally:
+            await self.drop(url)
 
     async def drop(self, url: str) -> None:
         """Drop a database, whoever is still connected."""
@@ -240,9 +249,8 @@ def database_server(request: pytest.FixtureRequest) -> Generator[DatabaseServer]
 @pytest.fixture
 async def database_url(database_server: DatabaseServer) -> AsyncGenerator[str]:
     """Give the URL of an empty database of the test's own."""
-    url = await database_server.create()
-    yield url
-    await database_server.drop(url)
+    async with database_server.lend() as url:
+        yield url
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from clm_common.instant import DAY, HOUR
 from clm_common.runtime.tokens import generate_key_pair, jwks, mint
 from clm_common.store.database import Database
 from tests.support.processes import service
-from tests.support.servers import DatabaseServer, KafkaNode
+from tests.support.servers import KafkaNode
 from tests.support.touchpoints import touchpoint
 
 COPY = Topic("shop.journey-copy", JOURNEY.partitions, JOURNEY.retention_ms, "a copy")
@@ -131,27 +131,18 @@ class Shop:
 
 @asynccontextmanager
 async def open_shop(
-    node: KafkaNode, databases: DatabaseServer, environment: Mapping[str, str] | None = None
+    node: KafkaNode, url: str, environment: Mapping[str, str] | None = None
 ) -> AsyncGenerator[Shop]:
     """Run an engine on a broker of its own, which remembers how far it published.
 
     Args:
         node: the broker.
-        databases: where to make its database.
+        url: its database, which has its tables.
         environment: what it is told besides.
     """
     await node.start()
-    url = await databases.create()
     running = Shop(node.bootstrap, url, environment)
     await create_topics(running.kafka)
     async with running.engine, service("clm_stage_engine", running.environment) as process:
         running.http = process.url
-        await _migrated(running.engine)
         yield running
-    await databases.drop(url)
-
-
-async def _migrated(engine: Database) -> None:
-    async with asyncio.timeout(60), engine.connection() as db:
-        while not await db.fetchval("SELECT to_regclass('stage_engine.profile')"):  # noqa: ASYNC110 - another process's doing
-            await asyncio.sleep(0.1)
