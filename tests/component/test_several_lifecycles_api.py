@@ -108,6 +108,20 @@ async def test_a_lifecycle_is_started_shown_everywhere_and_stopped(world: World)
     assert (await world.tell("/v1/lifecycles/none/start", {}, 404))["slug"] == "lifecycle.unknown"
 
 
+async def test_what_was_started_a_moment_ago_can_be_published_at_once(world: World) -> None:
+    headers = world.client.headers()  # nobody has read the publications anew in between
+    started = await world.http.post("/v1/lifecycles/shop/start", json={}, headers=headers)
+    assert started.status_code == 200, started.text
+
+    draft = {"yaml": SHOP.replace("nth: 3", "nth: 2")}
+    kept = await world.http.post("/v1/lifecycles", json=draft, headers=headers)
+    assert (kept.status_code, kept.json()["number"]) == (201, 2)
+    path = "/v1/lifecycles/shop/versions/2/publish"
+    published = await world.http.post(path, json={}, headers=headers)
+
+    assert (published.status_code, published.json()["number"]) == (200, 2)
+
+
 async def test_timeline_reasons_and_the_past_are_told_by_lifecycle(world: World) -> None:
     await world.several.swept((await world.tell("/v1/lifecycles/shop/start", {}))["id"])
 
