@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import pytest_asyncio
 
+from tests.support.desk import servers
 from tests.support.engines import engine
 from tests.support.ingest import IngestProcess, two_ingests
 from tests.support.servers import DatabaseServer
@@ -33,4 +34,4 @@ def other(pair: tuple[IngestProcess, IngestProcess]) -> IngestProcess:
     return pair[1]
 
 
-__all__ = ["engine", "other", "pair", "shop"]
+__all__ = ["engine", "other", "pair", "servers", "shop"]

@@ -14,24 +14,14 @@ import pytest
 import pytest_asyncio
 
 from clm_common.runtime.tokens import generate_key_pair
-from tests.support.desk import ORDER, OWN, Desk, Servers, running
+from tests.support.desk import ORDER, OWN, Desk, Servers
 from tests.support.endpoints import Endpoint, Reply, endpoint
 from tests.support.ingest import until
 from tests.support.installation import Installation
-from tests.support.servers import DatabaseServer
 
 UUID: Final = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(
-    server_home: Path, database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[Servers]:
-    folder = tmp_path_factory.mktemp("lifecycles")
-    async with running(server_home, database_server, folder) as started:
-        yield started
 
 
 @pytest.fixture

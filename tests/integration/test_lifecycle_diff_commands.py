@@ -16,21 +16,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.desk import OWN, Desk, Servers, running
-from tests.support.servers import DatabaseServer
+from tests.support.desk import OWN, Desk, Servers
 
 AGAIN: Final = re.compile(r"clm lifecycle diff --job ([0-9a-f-]{36})")
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(
-    server_home: Path, database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[Servers]:
-    folder = tmp_path_factory.mktemp("lifecycles")
-    async with running(server_home, database_server, folder) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import pytest
+import pytest_asyncio
 
 from clm_common.bus.kafka import GroupProducer, KafkaSettings
 from clm_common.bus.kafka.admin import create_topics
@@ -46,30 +48,31 @@ class Servers:
         return terminal_of(home, workspace, urls, signer, servers)
 
 
-@asynccontextmanager
-async def running(
-    server_home: Path, database_server: DatabaseServer, folder: Path
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers(
+    server_home: Path, database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Servers]:
-    """Run an engine beside whose main lifecycle `shop`, kept in the folder, can be started."""
+    """Run an engine on a database that it migrates itself; `shop` can be started in it."""
+    folder = tmp_path_factory.mktemp("lifecycles")
     (folder / "shop.yaml").write_text(SHOP)
-    signer, url = generate_key_pair(), await database_server.create()
+    signer = generate_key_pair()
     with ExitStack() as stack:
         node = own_node(KafkaNode, server_home, stack)
         await node.start()
         kafka = KafkaSettings(bootstrap=node.bootstrap)
         await create_topics(kafka)
-        told = {
-            "CLM_DATABASE_URL": url,
-            "CLM_KAFKA_BOOTSTRAP": node.bootstrap,
-            "CLM_TOKEN_KEYS": jwks([signer.public]),
-            "CLM_LIFECYCLE_DIR": str(folder),
-            "CLM_SECRETS_KEY": "k" * 32,
-            "CLM_WEBHOOKS_HTTP": "true",
-            "CLM_WEBHOOKS_PRIVATE": "true",
-        }
-        async with service("clm_stage_engine", told) as engine:
-            yield Servers(kafka, url, engine, signer)
-    await database_server.drop(url)
+        async with database_server.lend() as url:
+            told = {
+                "CLM_DATABASE_URL": url,
+                "CLM_KAFKA_BOOTSTRAP": node.bootstrap,
+                "CLM_TOKEN_KEYS": jwks([signer.public]),
+                "CLM_LIFECYCLE_DIR": str(folder),
+                "CLM_SECRETS_KEY": "k" * 32,
+                "CLM_WEBHOOKS_HTTP": "true",
+                "CLM_WEBHOOKS_PRIVATE": "true",
+            }
+            async with service("clm_stage_engine", told) as engine:
+                yield Servers(kafka, url, engine, signer)
 
 
 class Desk:

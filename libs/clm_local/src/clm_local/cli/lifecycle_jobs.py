@@ -12,6 +12,7 @@ import msgspec
 from rich.progress import Progress
 
 from clm_local.cli import connecting, screen
+from clm_local.cli.lifecycle_versions import EVERY
 from clm_local.errors import LocalError
 from clm_local.lifecycles import Asked, Diff, Lifecycles
 from clm_stage_engine.changing import table
@@ -19,9 +20,6 @@ from clm_stage_engine.changing.comparison import Answer
 
 DAY = 86_400
 """Seconds for which a job may be followed: it takes as long as the history is."""
-
-EVERY = 0.5
-"""Seconds between two questions for the progress."""
 
 
 def compare(number: int, asked: Asked, *, lifecycle: str | None, as_json: bool) -> None:
