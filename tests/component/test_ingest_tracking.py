@@ -278,6 +278,20 @@ async def test_a_bad_single_event_is_a_400_and_quarantined(world: IngestWorld) -
     assert [letter.original for letter in world.letters()] == [json.dumps(bad).encode()]
 
 
+@pytest.mark.parametrize("path", ["/v1/track", "/v1/t", "/v1/merge"])
+async def test_half_a_surrogate_pair_in_a_single_call_is_quarantined(
+    world: IngestWorld, path: str
+) -> None:
+    cut = json.dumps({**EVENT, "writeKey": KEY, "properties": {"title": "Hello \ud83d"}}).encode()
+
+    answer = await world.post(path, cut, headers={})
+
+    assert_error(answer, 400, "touchpoint.malformed")
+    (letter,) = world.letters()
+    assert (letter.reason, letter.original) == ("touchpoint.malformed", cut)
+    assert world.landed() == []
+
+
 async def test_an_event_that_is_too_large_is_a_413_alone_and_quarantined_in_a_batch() -> None:
     world = IngestWorld(Bounds(limits=Limits(event_bytes=1_000)))
     await world.keyring.refresh()

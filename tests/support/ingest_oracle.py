@@ -74,8 +74,7 @@ class NotJson(Exception):
 def of_single(body: bytes, kind: str, *, event_bytes: int) -> Expected:
     """Say what becomes of the body of a single call."""
     body = body.removeprefix(codecs.BOM_UTF8)
-    value = read(body)
-    if not isinstance(value, dict):
+    if not isinstance(_parsed(body), dict):
         return Expected(400, "body.invalid")
     verdict = _judge(0, body, kind, event_bytes)
     if isinstance(verdict, Landed):
@@ -107,12 +106,26 @@ def read(text: bytes) -> Json:
     Raises:
         NotJson: it is none.
     """
+    value = _parsed(text)
+    if not _is_unicode(value):
+        raise NotJson("it holds half a surrogate pair")
+    return value
+
+
+def _parsed(text: bytes) -> Json:
+    """Read what is JSON by its grammar, which allows half a surrogate pair."""
     try:
-        value = json.loads(text.decode(), parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no Unicode
+        return json.loads(text.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise NotJson(str(error)) from None
-    return value
+
+
+def _is_unicode(value: Json) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def events_in(body: bytes) -> list[bytes]:
@@ -152,7 +165,9 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _judge(index: int, raw: bytes, kind: str | None, most: int) -> Landed | Refused:
-    event = read(raw)
+    event = _parsed(raw)
+    if not _is_unicode(event):
+        return Refused(index, f"touchpoint.{'too_large' if len(raw) > most else 'malformed'}", None)
     message_id, usable = _text(event.get("messageId") if isinstance(event, dict) else None)
     known = message_id if usable else None
     if len(raw) > most:

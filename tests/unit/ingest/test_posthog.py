@@ -107,6 +107,18 @@ def test_one_bad_event_does_not_touch_the_others() -> None:
         assert not parcel.single
 
 
+@pytest.mark.parametrize("form", ["%s", "[%s]"])
+def test_half_a_surrogate_pair_spoils_its_event_and_not_its_token(form: str) -> None:
+    cut = json.dumps({**EVENT, "properties": {"token": "wk", "title": "Hello \ud83d"}})
+
+    parcel = opened((form % cut).encode())
+
+    assert [(each.fault.code, each.original) for each in parcel.hopeless] == [
+        ("touchpoint.malformed", cut.encode())
+    ]
+    assert parcel.write_key == "wk"
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -11,6 +11,7 @@ from clm_common.contracts.touchpoint import TouchpointType
 from clm_common.errors import Rejected
 from clm_ingest.core.glimpse import UNREADABLE, Glimpse
 from clm_ingest.core.splitting import split
+from clm_ingest.core.surrogates import paired
 
 _NUL: Final = b"\\u0000"
 
@@ -77,17 +78,15 @@ def unpack_single(body: bytes, kind: TouchpointType) -> Parcel:
         kind: the touchpoint's type, which the route says.
 
     Raises:
-        Rejected: 400 if it is not a JSON object.
+        Rejected: 400 if it is not a JSON object. Half a surrogate pair makes it a bad event only.
     """
     body = unmarked(body)
     try:
         seen = _as_single(body)
         if not _is_suspect(body):
             return Parcel(kind, [body], [seen], _text(seen.write_key))
-    except msgspec.ValidationError:
-        pass  # a field is of a wrong type: examined later
-    except UNREADABLE as error:
-        raise _malformed(error) from None
+    except UNREADABLE:
+        pass  # a field is of a wrong type, or no Unicode: examined later, if it is JSON
     return Parcel(kind, [body], None, _write_key_in(body))
 
 
@@ -161,7 +160,7 @@ def _write_key_in(body: bytes) -> str | None:
         Rejected: 400 if the body is not a JSON object.
     """
     try:
-        value = _as_object(body).get("writeKey")
+        value = _as_object(paired(body)).get("writeKey")
         return None if value is None else _text(msgspec.json.decode(value))
     except msgspec.ValidationError as error:
         raise _wrong_form(error) from None

@@ -22,6 +22,7 @@ from clm_ingest.core.parcel import Limits, Parcel, unmarked
 from clm_ingest.core.posthog_touchpoint import Sender, touchpoint_of
 from clm_ingest.core.request import Request
 from clm_ingest.core.splitting import split
+from clm_ingest.core.surrogates import paired
 from clm_ingest.core.translation import (
     Fields,
     Item,
@@ -138,7 +139,7 @@ def _taken_apart(text: bytes, limits: Limits) -> tuple[Fields, Sequence[Item]]:
     """Save the good events of a batch in which one is no JSON."""
     parts = split(text)
     if parts is None:
-        return {**_fields_of(text)}, [Item(0, text)]
+        return {**_fields_of(paired(text))}, [Item(0, text)]
     if len(parts.events) > limits.events:
         detail = f"a batch may hold {limits.events} events, this one has {len(parts.events)}"
         raise Rejected(413, "batch.too_long", detail)
@@ -174,7 +175,7 @@ def _token_of(envelope: Fields, items: Sequence[Item]) -> str | None:
         return token
     for item in items:
         try:
-            event = object_of(item.raw)
+            event = object_of(paired(item.raw))
         except Untranslatable:
             continue
         properties = event.get("properties")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from clm_ingest.core.parcel import Limits
 from clm_ingest.core.request import Request
+from clm_ingest.core.surrogates import paired
 from clm_ingest.core.translation import (
     Fields,
     Item,
@@ -54,7 +55,7 @@ def unpack_merge(body: bytes, _request: Request, _limits: Limits) -> Translated:
 
 def _write_key_in(body: bytes) -> str | None:
     try:
-        key = object_of(body).get("writeKey")
+        key = object_of(paired(body)).get("writeKey")
     except Untranslatable:
         return None
     return key if isinstance(key, str) else None
