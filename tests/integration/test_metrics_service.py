@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Sequence
 
@@ -12,7 +11,8 @@ from clm_common.bus.ports import Message
 from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.topics import JOURNEY
 from clm_common.instant import DAY, from_rfc3339, to_datetime, to_rfc3339
-from tests.support.metrics_process import River, environment, launch, metrics
+from tests.support.forking import fork
+from tests.support.metrics_process import River, environment, metrics
 from tests.support.river import Recount, applied, message, path, retraction
 
 STAGES = ("reach", "acquisition", "conversion", "retention", "loyalty")
@@ -117,12 +117,11 @@ async def test_a_river_in_any_order_with_kills_gives_the_figures_of_a_recount(
 
 
 async def test_a_wrong_setting_ends_the_process_at_once_and_is_named(
-    kafka_bootstrap: str, database_url: str
+    kafka_bootstrap: str, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     told = environment(kafka_bootstrap, database_url, CLM_REPORT_TIME_ZONE="Europe/Atlantis")
 
-    process = await launch(told, errors=asyncio.subprocess.PIPE)
-    _, errors = await process.communicate()
+    process = await fork("clm_metrics", told)
 
-    assert process.returncode == 78
-    assert "CLM_REPORT_TIME_ZONE=Europe/Atlantis" in errors.decode()
+    assert await process.wait() == 78
+    assert "CLM_REPORT_TIME_ZONE=Europe/Atlantis" in capfd.readouterr().err

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 import uuid
 from collections.abc import AsyncGenerator, Mapping
@@ -21,6 +19,7 @@ from clm_common.contracts.journey import TYPE_OF, JourneyMessage
 from clm_common.contracts.topics import ERASURES, JOURNEY, JOURNEY_DLQ, TOUCHPOINTS
 from clm_common.runtime.tokens import generate_key_pair, jwks, mint
 from tests.support.engagement import KEY
+from tests.support.forking import Forked, fork
 from tests.support.processes import follow
 
 SIGNER = generate_key_pair()
@@ -94,9 +93,9 @@ class Shop:
 
 
 class EngagementProcess:
-    """A running `python -m clm_engagement`, and an HTTP client for it."""
+    """A running engagement, and an HTTP client for it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str, shop: Shop) -> None:
+    def __init__(self, process: Forked, url: str, shop: Shop) -> None:
         self.process = process
         self.http = httpx.AsyncClient(base_url=url, timeout=30)
         self._shop = shop
@@ -135,7 +134,7 @@ class EngagementProcess:
 
     async def stop(self) -> int:
         """Have it end in good order and give its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         async with asyncio.timeout(30):
             return await self.process.wait()
 
@@ -164,15 +163,7 @@ async def shop(
 @asynccontextmanager
 async def engagement(shop: Shop, *, ready: bool = True) -> AsyncGenerator[EngagementProcess]:
     """Run a process and (unless told not to) wait until it is ready; on leaving it is killed."""
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("CLM_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "clm_engagement",
-        env=inherited | dict(shop.environment),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
+    process = await fork("clm_engagement", shop.environment)
     lines: list[str] = []
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(follow(process.stdout, lines, port))

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 import sys
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -19,17 +17,18 @@ from clm_common.bus.ports import Record
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.topics import TOUCHPOINTS, TOUCHPOINTS_DLQ, Topic
 from clm_common.runtime.tokens import KeyPair, generate_key_pair, jwks, mint
+from tests.support.forking import Forked, fork
 from tests.support.servers import DatabaseServer
 
 TOPICS = (TOUCHPOINTS, TOUCHPOINTS_DLQ)
 
 
 class IngestProcess:
-    """A running `python -m clm_ingest`, and an HTTP client for it."""
+    """A running ingest, and an HTTP client for it."""
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: Forked,
         url: str,
         database_url: str,
         signer: KeyPair,
@@ -82,7 +81,7 @@ class IngestProcess:
 
     async def stop(self) -> int:
         """Have it end in good order and give its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         async with asyncio.timeout(60):
             return await self.process.wait()
 
@@ -135,15 +134,7 @@ async def ingest(
         "CLM_HTTP_PORT": "0",
         **(environment or {}),
     }
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("CLM_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "clm_ingest",
-        env=inherited | variables,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
+    process = await fork("clm_ingest", variables)
     lines: list[dict[str, Any]] = []  # Any: log lines, kept to be shown when a test fails
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_follow(process.stdout, lines, port))

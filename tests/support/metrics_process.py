@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -19,6 +17,7 @@ from clm_common.bus.kafka.admin import create_topics
 from clm_common.bus.ports import Message
 from clm_common.contracts.topics import ERASURES, JOURNEY, JOURNEY_DLQ
 from clm_common.runtime.tokens import generate_key_pair, jwks, mint
+from tests.support.forking import Forked, fork
 
 SIGNER = generate_key_pair()
 
@@ -41,9 +40,9 @@ class River:
 
 
 class MetricsProcess:
-    """A running `python -m clm_metrics`, and an HTTP client for it."""
+    """A running metrics, and an HTTP client for it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, workspace: str) -> None:
+    def __init__(self, process: Forked, port: int, workspace: str) -> None:
         self.process = process
         token = mint(
             SIGNER.private,
@@ -93,15 +92,14 @@ class MetricsProcess:
 
     async def stop(self) -> int:
         """Have it end in good order and give its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         async with asyncio.timeout(30):
             return await self.process.wait()
 
 
 def environment(bootstrap: str, database_url: str, **more: str) -> dict[str, str]:
     """Give what a metrics process is told."""
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("CLM_")}
-    return inherited | {
+    return {
         "CLM_KAFKA_BOOTSTRAP": bootstrap,
         "CLM_DATABASE_URL": database_url,
         "CLM_TOKEN_KEYS": jwks([SIGNER.public]),
@@ -110,25 +108,10 @@ def environment(bootstrap: str, database_url: str, **more: str) -> dict[str, str
     }
 
 
-async def launch(
-    told: Mapping[str, str], *, errors: int | None = None
-) -> asyncio.subprocess.Process:
-    """Start a process; `errors` is what `asyncio.subprocess` takes for standard error."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "clm_metrics",
-        env=told,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=errors,
-    )
-
-
 @asynccontextmanager
 async def metrics(told: Mapping[str, str], workspace: str) -> AsyncGenerator[MetricsProcess]:
     """Run a process and wait until it is ready; on leaving it is killed if it still runs."""
-    process = await launch(told)
-    assert process.stdout is not None
+    process = await fork("clm_metrics", told)
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_follow(process.stdout, port))
     try:

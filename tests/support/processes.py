@@ -1,19 +1,20 @@
-"""A service as a real process: started like a user would, killed like a machine would."""
+"""A service as a real process, killed like a machine would."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+
+from tests.support.forking import Forked, fork
 
 
 class ServiceProcess:
     """A running service, and where it listens."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+    def __init__(self, process: Forked, url: str) -> None:
         self._process = process
         self.url = url
 
@@ -34,21 +35,13 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def service(package: str, environment: Mapping[str, str]) -> AsyncGenerator[ServiceProcess]:
-    """Run `python -m package` with only these CLM_* variables, from when it listens on.
+    """Run a service with only these CLM_* variables, from when it listens on.
 
     On leaving it is killed.
 
     What it logged goes to standard error at the end, where pytest shows it if the test fails.
     """
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("CLM_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        package,
-        env=inherited | {"CLM_HTTP_PORT": "0"} | dict(environment),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
+    process = await fork(package, {"CLM_HTTP_PORT": "0", **environment})
     lines: list[str] = []
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(follow(process.stdout, lines, port))
