@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 
 from clm_common.errors import RaceLost, Unavailable
 from clm_common.store.database import Database, unhurried
@@ -86,13 +85,6 @@ async def test_a_session_is_as_our_statements_expect_it(db: Database) -> None:
         "application_name": "ann", "search_path": SCHEMA, "timezone": "UTC", "jit": "off",
     }  # fmt: skip
     assert limits == ["4s", "4s"]
-
-
-async def test_sqlalchemy_shares_the_pool(db: Database) -> None:
-    async with db.engine.begin() as connection:
-        await connection.execute(text("INSERT INTO visit (id) VALUES (:id)"), {"id": 3})
-
-    assert await count(db) == 3
 
 
 async def test_a_session_that_died_in_the_pool_is_replaced_unseen(

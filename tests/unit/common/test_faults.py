@@ -28,7 +28,6 @@ E = asyncpg.exceptions
         (E.InterfaceError("connection is closed"), Unavailable),
         (E.InternalClientError("cannot switch to state 12"), Unavailable),
         (RuntimeError("unable to perform …; the handler is closed"), Unavailable),
-        (sa.TimeoutError("QueuePool limit reached"), Unavailable),
         (sa.OperationalError("SELECT 1", {}, ConnectionRefusedError()), Unavailable),
         (E.SerializationError("could not serialize access"), RaceLost),
         (E.DeadlockDetectedError("deadlock detected"), RaceLost),

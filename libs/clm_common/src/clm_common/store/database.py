@@ -1,8 +1,7 @@
 """A service's schema in PostgreSQL: pooled connections, transactions, and our names for its errors.
 
-SQLAlchemy's pool holds the connections; what is lent out is the asyncpg connection itself, for
-`COPY`, `unnest` and statements at the driver's speed. A connection that died while it lay in the
-pool is replaced when it is taken, without a round trip: asyncpg knows that its socket is closed.
+What is lent out is the asyncpg connection itself, for `COPY`, `unnest` and statements at the
+driver's speed.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from typing import Any, Final, Self
 
 import asyncpg
 from pydantic import SecretStr
-from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from clm_common.errors import SettingsError, Unavailable
+from clm_common.errors import SettingsError
 from clm_common.settings import ServiceSettings
-from clm_common.store.faults import translate, translated
+from clm_common.store.faults import translated
+from clm_common.store.pool import Pool
 
 Connection = Any  # Any: asyncpg publishes no types
 
@@ -78,7 +75,7 @@ class Database:
         self._schema = schema
         self._seconds = seconds
         self._server_settings = _server_settings(schema, name, seconds)
-        self._engine = self._make_engine(size)
+        self._pool = Pool(self.connect, size=size, patience=_TAKE)
 
     @classmethod
     def of(
@@ -109,11 +106,6 @@ class Database:
     def schema(self) -> str:
         """The service's schema."""
         return self._schema
-
-    @property
-    def engine(self) -> AsyncEngine:
-        """SQLAlchemy's engine over the same pool, for statements that are built."""
-        return self._engine
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
@@ -160,15 +152,8 @@ class Database:
             Unavailable: PostgreSQL is away.
         """
         with translated():
-            async with self._engine.connect() as held:
-                raw: Connection = (await held.get_raw_connection()).driver_connection
-                try:
-                    yield raw
-                except BaseException as error:
-                    if _is_broken(raw, error):
-                        raw.terminate()
-                        await held.invalidate()
-                    raise
+            async with self._pool.lend() as raw:
+                yield raw
 
     async def ping(self) -> None:
         """Return if PostgreSQL answers now; raises `Unavailable` otherwise."""
@@ -186,22 +171,14 @@ class Database:
         trace: TracebackType | None,
     ) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await self._pool.close()
 
-    def _make_engine(self, size: int) -> AsyncEngine:
-        engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=self._connect,
-            pool_size=size,
-            max_overflow=0,
-            pool_timeout=_TAKE,
-            pool_use_lifo=True,
-            pool_reset_on_return=None,
-        )
-        event.listen(engine.sync_engine, "checkout", _refuse_closed)
-        return engine
+    async def connect(self) -> Connection:
+        """Open a connection as the pool's are; it is the caller's, who closes it.
 
-    async def _connect(self) -> Connection:
+        Raises:
+            SettingsError: PostgreSQL is older than we run on.
+        """
         try:
             raw = await asyncpg.connect(
                 self._url,
@@ -247,12 +224,6 @@ def _server_settings(schema: str, name: str, seconds: float) -> dict[str, str]:
     }
 
 
-def _refuse_closed(lent: Any, _record: object, _proxy: object) -> None:  # Any: SQLAlchemy's adapter
-    """Have the pool replace a connection whose socket has closed while it lay there."""
-    if lent.driver_connection.is_closed():
-        raise DisconnectionError
-
-
 async def _roll_back(raw: Connection, block: Any) -> None:  # Any: asyncpg's transaction
     """Roll back; where that fails the session ends, and the error that led here stays in sight."""
     try:
@@ -260,11 +231,6 @@ async def _roll_back(raw: Connection, block: Any) -> None:  # Any: asyncpg's tra
             await block.rollback()
     except Exception:  # noqa: BLE001 - whatever the driver says, the session ends
         raw.terminate()
-
-
-def _is_broken(raw: Connection, error: BaseException) -> bool:
-    """Tell whether a connection must not be lent again."""
-    return raw.is_closed() or raw.is_in_transaction() or isinstance(translate(error), Unavailable)
 
 
 def _keep_alive(raw: Connection) -> None:

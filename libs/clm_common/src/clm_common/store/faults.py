@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
-from sqlalchemy import exc as sa
 
 from clm_common.errors import ClmError, RaceLost, SettingsError, Unavailable
 
@@ -39,8 +38,6 @@ def translate(error: BaseException) -> ClmError | None:
         return SettingsError(
             "database.login", f"CLM_DATABASE_URL: PostgreSQL refuses: {_first_line(cause)}"
         )
-    if isinstance(cause, sa.TimeoutError):
-        return Unavailable("database.pool_exhausted", "all connections to PostgreSQL are in use")
     if isinstance(cause, _AWAY) or _is_closed(cause):
         return Unavailable("database.away", f"PostgreSQL is away: {_first_line(cause)}")
     return None
@@ -66,10 +63,12 @@ def translated() -> Generator[None]:
 
 
 def _driver_error(error: BaseException) -> BaseException:
-    """Dig the driver's error out of SQLAlchemy's wrappers."""
-    if isinstance(error, sa.DBAPIError) and error.orig is not None:
-        return error.orig.__cause__ or error.orig
-    return error
+    """Dig the driver's error out of SQLAlchemy's wrappers, which call it `orig`.
+
+    They are not named: only migrations use SQLAlchemy, whose import costs more than all else here.
+    """
+    wrapped = getattr(error, "orig", None)
+    return wrapped.__cause__ or wrapped if isinstance(wrapped, BaseException) else error
 
 
 def _is_closed(error: BaseException) -> bool:

@@ -47,8 +47,7 @@ async def migrate(
         from clm_common.store.upgrading import upgrade
 
         with translated():
-            async with database.engine.begin() as connection:
-                await connection.run_sync(upgrade, package, schema, revision)
+            await upgrade(database, package, revision)
 
 
 async def check(database: Database, *, package: str) -> None:

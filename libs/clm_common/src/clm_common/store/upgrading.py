@@ -1,7 +1,8 @@
 """Alembic at work on one schema: what `store.migrations` asks for where there is something to do.
 
-To import Alembic and to run every file of a service's revisions takes longer than all else that
-`migrate` does; so this module is imported where a schema is not at its newest revision.
+To import Alembic and SQLAlchemy and to run every file of a service's revisions takes longer than
+all else that `migrate` does; so this module is imported where a schema is not at its newest
+revision.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import text
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from clm_common.errors import DefinitionError
+from clm_common.store.database import Database
 from clm_common.store.migrations import VERSION_TABLE
 from clm_common.store.offsets import TABLES
 
@@ -45,7 +48,25 @@ def script_of(package: str) -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def upgrade(connection: SyncConnection, package: str, schema: str, revision: str) -> None:
+async def upgrade(database: Database, package: str, revision: str) -> None:
+    """Bring a schema to a revision in one transaction, on a connection of its own.
+
+    Args:
+        database: the service's schema; it is made where it is missing.
+        package: the service's package.
+        revision: the one to end at.
+
+    Raises:
+        DefinitionError: the schema is at a revision that this version does not know.
+    """
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=database.connect, poolclass=NullPool
+    )
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade, package, database.schema, revision)
+
+
+def _upgrade(connection: SyncConnection, package: str, schema: str, revision: str) -> None:
     """Upgrade inside the open transaction; the lock is held until its end."""
     script = script_of(package)
     lock = zlib.crc32(f"clm.migrations.{schema}".encode())
