@@ -1,4 +1,4 @@
-"""What the tests of clm.js share: an ingest, a Chromium, and a shop of the test's own."""
+"""A Chromium, and what the tests of clm.js share: an ingest, and a shop of the test's own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from clm_common.contracts.topics import TOUCHPOINTS
 from tests.support.browser import browser, website
 from tests.support.clm_js import Shop
-from tests.support.ingest import IngestProcess, create_ingest_topics, ingest
+from tests.support.ingest import IngestProcess, Tail, create_ingest_topics, ingest
 from tests.support.servers import DatabaseServer
 
 
@@ -38,9 +39,9 @@ async def shop(
     """Give a shop with a workspace of its own and a visitor who has never been there."""
     process.renew_workspace()
     key = await process.create_source()
-    async with website() as site:
+    async with website() as site, Tail(kafka_bootstrap, TOUCHPOINTS) as tail:
         context = await chromium.new_context()
-        shop = Shop(kafka_bootstrap, process, site, context, key)
+        shop = Shop(tail, process, site, context, key)
         shop.show()
         yield shop
         await context.close()

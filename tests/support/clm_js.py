@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page
 
-from clm_common.contracts.topics import TOUCHPOINTS
 from tests.support.browser import Site
-from tests.support.ingest import IngestProcess, records_of
+from tests.support.ingest import IngestProcess, Tail
 
 Event = dict[str, Any]  # Any: JSON
 
@@ -21,11 +20,12 @@ class Shop:
     """A shop's website with the script in it, a visitor's browser, and what has landed."""
 
     def __init__(
-        self, bootstrap: str, process: IngestProcess, site: Site, context: BrowserContext, key: str
+        self, tail: Tail, process: IngestProcess, site: Site, context: BrowserContext, key: str
     ) -> None:
-        self._bootstrap = bootstrap
-        self._process = process
+        self._tail = tail
         self._key = key
+        self._mark = f"{process.workspace}:".encode()
+        self._events: dict[str, Event] = {}
         self.url = process.url
         self.site = site
         self.context = context
@@ -48,10 +48,11 @@ class Shop:
 
     async def landed(self) -> list[Event]:
         """Give everything of this shop that lies on Kafka, one copy of each, in order of time."""
-        records = await records_of(self._bootstrap, TOUCHPOINTS, self._process.workspace)
-        sent = [json.loads(record.value or b"") for record in records]
-        events = {it["messageId"]: it for it in sent}
-        return sorted(events.values(), key=lambda it: str(it["timestamp"]))
+        for record in await self._tail.read():
+            if (record.key or b"").startswith(self._mark):
+                event = json.loads(record.value or b"")
+                self._events[event["messageId"]] = event
+        return sorted(self._events.values(), key=lambda it: str(it["timestamp"]))
 
     async def until(self, *names: str) -> list[Event]:
         """Wait until exactly these have landed: names of tracked events, or types."""
@@ -60,6 +61,7 @@ class Shop:
             while Counter(map(name_of, events)) != Counter(names):
                 assert not Counter(map(name_of, events)) - Counter(names)
                 events = await self.landed()
+                await asyncio.sleep(0.02)
         return events
 
 

@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import msgspec
@@ -183,6 +183,35 @@ async def records_of(bootstrap: str, topic: Topic, workspace: str) -> list[Recor
                     if records[-1].offset + 1 >= ends[partition]:
                         left.discard(partition)
     return [record for record in found if (record.key or b"").startswith(f"{workspace}:".encode())]
+
+
+class Tail:
+    """What is written to a topic from the beginning of the block on."""
+
+    def __init__(self, bootstrap: str, topic: Topic) -> None:
+        self._topic = topic.name
+        self._reader = PartitionReader(KafkaSettings(bootstrap=bootstrap))
+        self._next: dict[int, int] = {}
+
+    async def __aenter__(self) -> Self:
+        self._next = await self._reader.end_offsets(self._topic)
+        self._reader.assign({(self._topic, each): at for each, at in self._next.items()})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._reader.close()
+
+    async def read(self) -> list[Record]:
+        """Give what lies there by now and was not given before, in order per partition."""
+        ends = await self._reader.end_offsets(self._topic)
+        found: list[Record] = []
+        async with asyncio.timeout(60):
+            while any(self._next[each] < end for each, end in ends.items()):
+                batches = await self._reader.read(limit=5_000, wait=0.5)
+                for (_, partition), records in batches.items():
+                    found += records
+                    self._next[partition] = records[-1].offset + 1
+        return found
 
 
 async def letters_of(bootstrap: str, workspace: str) -> list[DeadLetter]:
