@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Route
+from playwright.async_api import Browser, Route
 
 from tests.support import node
-from tests.support.browser import Site, browser, website
+from tests.support.browser import Site, visitor, website
 from tests.support.ingest import IngestProcess
 from tests.support.journey import applied
 from tests.support.pipeline import Pipeline, pipeline
@@ -131,12 +131,11 @@ async def test_on_node_every_call_succeeds_and_lands_once(
     ],
 )
 async def test_in_a_browser_on_another_origin_every_call_succeeds_and_lands_once(
-    running: Pipeline, shop: IngestProcess, site: Site, sdk: str, options: Json
+    running: Pipeline, shop: IngestProcess, site: Site, chromium: Browser, sdk: str, options: Json
 ) -> None:
     key = await shop.create_source()
 
-    async with browser() as chromium:
-        page = await chromium.new_page()
+    async with visitor(chromium) as page:
         await page.route(f"{shop.url.replace('http', 'https', 1)}/**", plainly)
         await page.goto(f"{site.url}/{sdk}")
         failures = await page.evaluate("visit", {"url": shop.url, "key": key, **options})
@@ -149,7 +148,7 @@ async def test_in_a_browser_on_another_origin_every_call_succeeds_and_lands_once
 
 @pytest.mark.parametrize("sdk", ["segment", "rudder"])
 async def test_a_browser_sdk_that_is_told_to_wait_comes_again_until_all_has_landed(
-    running: Pipeline, shop: IngestProcess, site: Site, sdk: str
+    running: Pipeline, shop: IngestProcess, site: Site, chromium: Browser, sdk: str
 ) -> None:
     slow = {"rate": {"events_per_second": 6, "burst": 6}}
     key = await shop.create_source(policy=slow)
@@ -159,8 +158,7 @@ async def test_a_browser_sdk_that_is_told_to_wait_comes_again_until_all_has_land
         if response.status == 429:
             refused.append(response.status)
 
-    async with browser() as chromium:
-        page = await chromium.new_page()
+    async with visitor(chromium) as page:
         page.on("response", note)
         await page.goto(f"{site.url}/{sdk}")
         visit = partial(page.evaluate, "it => { visit(it) }")
@@ -191,13 +189,12 @@ class Gateway:
 @pytest.mark.parametrize("status", [500, 503])
 @pytest.mark.parametrize("sdk", ["segment", "rudder", "posthog"])
 async def test_a_browser_sdk_that_meets_a_broken_server_comes_again_and_loses_nothing(
-    running: Pipeline, shop: IngestProcess, site: Site, sdk: str, status: int
+    running: Pipeline, shop: IngestProcess, site: Site, chromium: Browser, sdk: str, status: int
 ) -> None:
     key = await shop.create_source()
     gateway = Gateway(status)
 
-    async with browser() as chromium:
-        page = await chromium.new_page()
+    async with visitor(chromium) as page:
         await page.route(f"{shop.url}/**", gateway.pass_on)
         await page.goto(f"{site.url}/{sdk}")
         visit = partial(page.evaluate, "it => { visit(it) }")
@@ -208,14 +205,13 @@ async def test_a_browser_sdk_that_meets_a_broken_server_comes_again_and_loses_no
 
 
 async def test_jitsus_sdk_tells_of_what_was_refused_and_sends_it_no_more(
-    running: Pipeline, shop: IngestProcess, site: Site
+    running: Pipeline, shop: IngestProcess, site: Site, chromium: Browser
 ) -> None:
     key = await shop.create_source()
     gateway = Gateway(503)
     told: list[str] = []
 
-    async with browser() as chromium:
-        page = await chromium.new_page()
+    async with visitor(chromium) as page:
         page.on("console", lambda it: told.append(it.text))
         await page.route(f"{shop.url}/**", gateway.pass_on)
         await page.goto(f"{site.url}/jitsu")

@@ -15,9 +15,10 @@ from typing import Final
 import msgspec
 import pytest
 import pytest_asyncio
+from playwright.async_api import Browser
 
 from tests.support import node
-from tests.support.browser import browser, website
+from tests.support.browser import visitor, website
 from tests.support.journey import applied
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.sdks import bundle, workshop
@@ -39,11 +40,12 @@ IN_A_BROWSER: Final = ["identify", "page", "track"]
 class Reader:
     """Somebody who has read a document and does what it says, in a workspace of their own."""
 
-    def __init__(self, running: Pipeline, workshop: Path, folder: Path) -> None:
+    def __init__(self, running: Pipeline, chromium: Browser, workshop: Path, folder: Path) -> None:
         running.ingest.renew_workspace()
         self.workspace = running.ingest.workspace
         self.bootstrap = running.bootstrap
         self._running = running
+        self._chromium = chromium
         self._workshop = workshop
         self._folder = folder
         self._key = ""
@@ -91,9 +93,8 @@ class Reader:
 
     @asynccontextmanager
     async def _browsing(self, pages: Mapping[str, str]) -> AsyncGenerator[None]:
-        async with website() as site, browser() as chromium:
+        async with website() as site, visitor(self._chromium) as page:
             site.pages.update(pages)
-            page = await chromium.new_page()
             await page.goto(site.url)
             yield
 
@@ -121,8 +122,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def reader(running: Pipeline, tools: Path, tmp_path: Path) -> Reader:
-    reader = Reader(running, tools, tmp_path)
+async def reader(running: Pipeline, chromium: Browser, tools: Path, tmp_path: Path) -> Reader:
+    reader = Reader(running, chromium, tools, tmp_path)
     await reader.get_a_key()
     return reader
 

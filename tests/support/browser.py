@@ -14,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import cramjam
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support import node
 
@@ -73,6 +73,14 @@ async def browser() -> AsyncGenerator[Browser]:
         )
         yield running
         await running.close()
+
+
+@asynccontextmanager
+async def visitor(browser: Browser) -> AsyncGenerator[Page]:
+    """Give a page of somebody who has never been anywhere; nothing of theirs is kept."""
+    context = await browser.new_context()
+    yield await context.new_page()
+    await context.close()
 
 
 class Site:
