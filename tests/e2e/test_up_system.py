@@ -21,7 +21,10 @@ SERVICES = ("ingest", "stage-engine", "metrics", "engagement")
 
 @pytest.fixture(scope="module")
 def own(server_home: Path) -> Generator[Installation]:
-    """Give the system that the tests of this module share; each brings it up as it needs it."""
+    """Give the system that the tests of this module share; each brings it up as it needs it.
+
+    They stand in an order in which few find it down: to bring it up takes 15 s of CPU.
+    """
     with installation(server_home / "up", local_paths().downloads) as made:
         yield made
 
@@ -142,27 +145,6 @@ def test_down_ends_what_a_killed_supervisor_left_and_leaves_nothing(own: Install
     assert own.left() == []
 
 
-def test_down_stops_everything(own: Installation) -> None:
-    own.clm("up")
-
-    shown = own.clm("down")
-
-    assert "nothing is left" in shown
-    assert own.left() == []
-    assert own.status(code=1)["services"]["ingest"]["pid"] is None
-    assert "Nothing was running" in own.clm("down")
-
-
-def test_all_comes_back_after_everything_was_killed(own: Installation) -> None:
-    own.clm("up")
-    for name in ("supervisor", *own.run.children):
-        own.kill(name)
-
-    own.clm("up")
-
-    assert own.status()["ready"] is True
-
-
 def test_a_port_in_use_is_replaced_and_reported(own: Installation) -> None:
     own.clm("down")
     wanted = own.workspace.ports["ingest"]
@@ -176,6 +158,16 @@ def test_a_port_in_use_is_replaced_and_reported(own: Installation) -> None:
     assert f"Port {wanted} is in use: ingest is on {own.workspace.ports['ingest']}" in shown
     assert own.workspace.ports["ingest"] != wanted
     assert httpx.get(f"{own.url('ingest')}/ready").status_code == 200
+
+
+def test_all_comes_back_after_everything_was_killed(own: Installation) -> None:
+    own.clm("up")
+    for name in ("supervisor", *own.run.children):
+        own.kill(name)
+
+    own.clm("up")
+
+    assert own.status()["ready"] is True
 
 
 def test_the_doctor_finds_nothing_to_mend_in_a_running_system(own: Installation) -> None:
@@ -196,18 +188,6 @@ def test_the_doctor_finds_a_secret_that_others_can_read(own: Installation) -> No
     secret.chmod(0o600)
 
     assert f"chmod 600 {secret}" in shown
-
-
-def test_a_wrong_setting_is_named_when_the_system_cannot_start(own: Installation) -> None:
-    own.clm("down")
-
-    shown = own.clm("up", env={"CLM_LIVE_WINDOW": "soon"}, code=1)
-    status = own.clm("status", code=1)
-    own.clm("down")
-
-    assert "engagement cannot start (exit code 78)" in shown
-    assert "CLM_LIVE_WINDOW=soon" in shown
-    assert "crash loop" in status
 
 
 def test_sources_are_made_rotated_and_disabled(own: Installation) -> None:
@@ -242,6 +222,29 @@ def test_every_process_has_a_log(own: Installation) -> None:
         own.clm("logs", name, "-n", "5")
 
     assert "partition.taken" in own.clm("logs", "stage-engine", "-n", "500")
+
+
+def test_down_stops_everything(own: Installation) -> None:
+    own.clm("up")
+
+    shown = own.clm("down")
+
+    assert "nothing is left" in shown
+    assert own.left() == []
+    assert own.status(code=1)["services"]["ingest"]["pid"] is None
+    assert "Nothing was running" in own.clm("down")
+
+
+def test_a_wrong_setting_is_named_when_the_system_cannot_start(own: Installation) -> None:
+    own.clm("down")
+
+    shown = own.clm("up", env={"CLM_LIVE_WINDOW": "soon"}, code=1)
+    status = own.clm("status", code=1)
+    own.clm("down")
+
+    assert "engagement cannot start (exit code 78)" in shown
+    assert "CLM_LIVE_WINDOW=soon" in shown
+    assert "crash loop" in status
 
 
 def test_reset_asks_first_and_removes_all_but_the_downloads(own: Installation) -> None:
