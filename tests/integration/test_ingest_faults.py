@@ -1,27 +1,48 @@
 """Ingest while Kafka or PostgreSQL is away, killed, or slow."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from clm_local import kafka
 from tests.support.ingest import create_ingest_topics, ingest
 from tests.support.senders import assert_asked_to_wait, senders, track, until_it_works
-from tests.support.servers import KafkaNode, PostgresNode
+from tests.support.servers import KafkaNode, PostgresNode, own_node
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting(server_home: Path) -> AsyncGenerator[KafkaNode]:
+    """Run a broker that tests take away and give back."""
+    with ExitStack() as stack:
+        node = own_node(KafkaNode, server_home, stack)
+        await node.start()
+        await create_ingest_topics(node.bootstrap)
+        yield node
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def broker(lasting: KafkaNode) -> KafkaNode:
+    """Give the broker, running, in whatever state a test that failed has left it."""
+    if not await kafka.answers(lasting.port):
+        await lasting.start()
+    return lasting
 
 
 async def test_it_starts_without_kafka_and_works_as_soon_as_kafka_is_there(
-    kafka_node: Callable[[], KafkaNode], database_url: str
+    broker: KafkaNode, database_url: str
 ) -> None:
-    node = kafka_node()
-    await node.start()
-    await create_ingest_topics(node.bootstrap)
-    await node.stop()
-    async with ingest(node.bootstrap, database_url) as shop:
+    await broker.stop()
+    async with ingest(broker.bootstrap, database_url) as shop:
         health = await shop.http.get("/health")
         ready = await shop.http.get("/ready")
         early = await track(shop, "wk_any")
-        await node.start()
+        await broker.start()
         await shop.until_ready()
         key = await shop.create_source()
         late = await track(shop, key)
@@ -33,21 +54,18 @@ async def test_it_starts_without_kafka_and_works_as_soon_as_kafka_is_there(
 
 
 async def test_while_kafka_is_away_events_are_a_503_and_then_it_recovers_by_itself(
-    kafka_node: Callable[[], KafkaNode], database_url: str
+    broker: KafkaNode, database_url: str
 ) -> None:
-    node = kafka_node()
-    await node.start()
-    await create_ingest_topics(node.bootstrap)
-    async with ingest(node.bootstrap, database_url) as shop:
+    async with ingest(broker.bootstrap, database_url) as shop:
         await shop.until_ready()
         key = await shop.create_source()
 
-        await node.stop()
+        await broker.stop()
         away = await track(shop, key)
         await shop.until_ready(ready=False)
         health = await shop.http.get("/health")
         still_away = await track(shop, key)
-        await node.start()
+        await broker.start()
         await until_it_works(shop, key)
         await shop.until_ready()
 
@@ -106,22 +124,19 @@ async def test_ingest_that_starts_while_postgresql_is_away_asks_to_wait_and_reco
 
 @pytest.mark.chaos
 async def test_all_that_was_answered_200_is_there_in_order_though_kafka_is_killed_under_load(
-    kafka_node: Callable[[], KafkaNode], database_url: str
+    broker: KafkaNode, database_url: str
 ) -> None:
-    node = kafka_node()
-    await node.start()
-    await create_ingest_topics(node.bootstrap)
-    async with ingest(node.bootstrap, database_url) as shop:
+    async with ingest(broker.bootstrap, database_url) as shop:
         await shop.until_ready()
         key = await shop.create_source()
         async with senders(shop, key) as sent:
             for _ in range(2):
                 await asyncio.sleep(1.5)
-                node.kill()
+                broker.kill()
                 await asyncio.sleep(0.5)
-                await node.start()
+                await broker.start()
                 await until_it_works(shop, key)
-        await sent.check_landed(node.bootstrap)
+        await sent.check_landed(broker.bootstrap)
 
 
 async def test_a_body_that_trickles_in_is_cut_off(kafka_bootstrap: str, database_url: str) -> None:
