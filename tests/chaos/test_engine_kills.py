@@ -113,8 +113,10 @@ class _World:
             while True:
                 await asyncio.sleep(0.5)
                 assert all(engine.code is None for engine in self.engines)
+                if (count := await self._facts_in_rows()) is None:
+                    continue
                 facts = await _read(self.kafka, JOURNEY.name)
-                if len(facts) == await self._facts_in_rows():
+                if len(facts) == count == await self._facts_in_rows():
                     return facts
 
     async def _facts_in_rows(self) -> int | None:
