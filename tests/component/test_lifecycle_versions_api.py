@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
@@ -19,9 +18,9 @@ from clm_stage_engine.app import make_board
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, Json
 from tests.support.documented import Documented
+from tests.support.engine import RUNNING
 
 REACH = (definitions.SHIPPED / "reach.yaml").read_text()
 CHANGED = REACH.replace("120d", "90d")
@@ -57,9 +56,8 @@ class Asking(Client):
 
 @pytest.fixture
 async def board(engine_url: str) -> AsyncGenerator[tuple[Database, Board]]:
-    folders: Sequence[Path] = [definitions.SHIPPED]
     async with Database(engine_url, schema="stage_engine", name="test") as database:
-        yield database, make_board(database, choose(folders, "reach"), shipped())
+        yield database, make_board(database, RUNNING, shipped())
 
 
 @pytest.fixture

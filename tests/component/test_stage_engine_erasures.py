@@ -17,13 +17,10 @@ from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import ERASURES
 from clm_common.errors import InvalidMessage
 from clm_common.instant import HOUR, to_rfc3339
-from clm_stage_engine import definitions
 from clm_stage_engine.answers import AnswerHandler
 from clm_stage_engine.api import make_app
-from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
 from clm_stage_engine.receipts import clean_by
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, Json, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -42,11 +39,10 @@ async def engine(engine_url: str) -> AsyncGenerator[Engine]:
 
 @pytest.fixture
 def client(engine: Engine) -> Client:
-    running = choose([definitions.SHIPPED], "reach")
     hub = Hub(engine.database, SystemClock())
     return client_of(
         lambda verifier: make_app(
-            engine.database, verifier, engine.clock, Board(running), hub, producer=engine.producer
+            engine.database, verifier, engine.clock, engine.board, hub, producer=engine.producer
         ),
         scope="profiles:erase",
     )

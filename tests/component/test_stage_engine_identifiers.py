@@ -12,11 +12,8 @@ from clm_common.clock import SystemClock
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.topics import TOUCHPOINTS_DLQ
 from clm_common.instant import HOUR, SECOND, to_rfc3339
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
-from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -24,11 +21,11 @@ from tests.support.touchpoints import touchpoint
 
 @pytest.fixture
 def client(engine: Engine) -> Client:
-    running, clock = choose([definitions.SHIPPED], "reach"), SystemClock()
+    clock = SystemClock()
     hub = Hub(engine.database, clock)
     return client_of(
         lambda verifier: make_app(
-            engine.database, verifier, clock, Board(running), hub, producer=engine.producer
+            engine.database, verifier, clock, engine.board, hub, producer=engine.producer
         ),
         scope="profiles:read",
     )

@@ -13,13 +13,10 @@ from clm_common.bus.ports import Message
 from clm_common.clock import SystemClock
 from clm_common.contracts.ids import profile_id
 from clm_common.instant import DAY, HOUR, to_rfc3339
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.core.keeping import Keeping
-from clm_stage_engine.governing import Board
 from clm_stage_engine.housekeeping import drop_late
 from clm_stage_engine.live import Hub
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, Json, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -37,11 +34,10 @@ async def engine(engine_url: str) -> AsyncGenerator[Engine]:
 
 @pytest.fixture
 def client(engine: Engine) -> Client:
-    board = Board(choose([definitions.SHIPPED], "reach"))
     hub = Hub(engine.database, SystemClock())
     return client_of(
         lambda verifier: make_app(
-            engine.database, verifier, SystemClock(), board, hub, producer=engine.producer
+            engine.database, verifier, SystemClock(), engine.board, hub, producer=engine.producer
         ),
         scope="profiles:read profiles:export",
     )

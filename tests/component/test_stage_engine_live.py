@@ -18,13 +18,10 @@ from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.instant import HOUR, SECOND
 from clm_common.runtime.listener import listen
 from clm_common.runtime.tokens import Verifier
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
-from clm_stage_engine.governing import Board
 from clm_stage_engine.listening import Event, Wish
 from clm_stage_engine.live import Hub
 from clm_stage_engine.queries.facts import read_place
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -234,14 +231,18 @@ async def browsing(url: str, client: Client, last_id: str | None = None) -> Asyn
 async def test_over_http_a_stream_resumes_by_its_last_id_and_ends_with_the_process(
     engine: Engine,
 ) -> None:
-    made = choose([definitions.SHIPPED], "reach")
     hub = Hub(engine.database, SystemClock())
     apps: list[FastAPI] = []
 
     def make(verifier: Verifier) -> FastAPI:
         apps.append(
             make_app(
-                engine.database, verifier, SystemClock(), Board(made), hub, producer=engine.producer
+                engine.database,
+                verifier,
+                SystemClock(),
+                engine.board,
+                hub,
+                producer=engine.producer,
             )
         )
         return apps[0]
@@ -268,10 +269,9 @@ async def test_over_http_a_stream_resumes_by_its_last_id_and_ends_with_the_proce
 async def test_whoever_may_not_listen_is_refused_before_the_stream_begins(
     engine: Engine, hub: Hub
 ) -> None:
-    made = choose([definitions.SHIPPED], "reach")
     client = client_of(
         lambda verifier: make_app(
-            engine.database, verifier, SystemClock(), Board(made), hub, producer=engine.producer
+            engine.database, verifier, SystemClock(), engine.board, hub, producer=engine.producer
         ),
         scope="profiles:read",
     )

@@ -14,12 +14,9 @@ from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.contracts.ids import profile_id
 from clm_common.instant import HOUR
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
-from clm_stage_engine.governing import Board
 from clm_stage_engine.identity_file import load_identifiers
 from clm_stage_engine.live import Hub
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -59,14 +56,13 @@ async def engine(engine_url: str, tmp_path: Path) -> AsyncGenerator[Engine]:
 
 @pytest.fixture
 def client(engine: Engine) -> Client:
-    running = choose([definitions.SHIPPED], "reach")
     hub = Hub(engine.database, engine.clock)
     return client_of(
         lambda verifier: make_app(
             engine.database,
             verifier,
             engine.clock,
-            Board(running),
+            engine.board,
             hub,
             producer=engine.producer,
             identifiers=engine.identifiers,

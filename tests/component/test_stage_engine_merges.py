@@ -12,12 +12,9 @@ from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import IdentityMoved, TouchpointApplied
 from clm_common.instant import DAY, HOUR, SECOND
 from clm_common.runtime.handler import Connection
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
-from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
 from clm_stage_engine.queries import sight
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import alias, touchpoint
@@ -32,11 +29,10 @@ Json = Any  # Any: what an answer holds
 
 @pytest.fixture
 def client(engine: Engine) -> Client:
-    running = choose([definitions.SHIPPED], "reach")
     hub = Hub(engine.database, engine.clock)
     return client_of(
         lambda verifier: make_app(
-            engine.database, verifier, engine.clock, Board(running), hub, producer=engine.producer
+            engine.database, verifier, engine.clock, engine.board, hub, producer=engine.producer
         ),
         scope="profiles:write",
     )

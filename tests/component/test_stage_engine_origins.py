@@ -19,11 +19,9 @@ from clm_stage_engine.api import make_app
 from clm_stage_engine.channel_file import SHIPPED, ChannelFile, shipped, tables
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.governing import Board
 from clm_stage_engine.lifecycle_file import LifecycleFile
 from clm_stage_engine.live import Hub
 from clm_stage_engine.outbox import Facts
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -40,12 +38,11 @@ def with_fair() -> Channels:
 
 @pytest.fixture
 def client(engine: Engine) -> Client:
-    running = choose([definitions.SHIPPED], "reach")
     clock = ManualClock(NOW)
     hub = Hub(engine.database, clock)
     return client_of(
         lambda verifier: make_app(
-            engine.database, verifier, clock, Board(running), hub, producer=engine.producer
+            engine.database, verifier, clock, engine.board, hub, producer=engine.producer
         ),
         scope="profiles:read",
     )

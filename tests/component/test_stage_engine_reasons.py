@@ -9,11 +9,8 @@ import pytest
 from clm_common.clock import ManualClock, SystemClock
 from clm_common.contracts.ids import profile_id
 from clm_common.instant import DAY, to_rfc3339
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
-from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
-from clm_stage_engine.running import choose
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -30,11 +27,10 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def client(engine: Engine, clock: ManualClock) -> Client:
-    running = choose([definitions.SHIPPED], "reach")
     hub = Hub(engine.database, SystemClock())
     return client_of(
         lambda verifier: make_app(
-            engine.database, verifier, clock, Board(running), hub, producer=engine.producer
+            engine.database, verifier, clock, engine.board, hub, producer=engine.producer
         ),
         scope="profiles:read",
     )

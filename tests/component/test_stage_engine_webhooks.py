@@ -14,14 +14,11 @@ from standardwebhooks import Webhook
 from clm_common.clock import SystemClock
 from clm_common.instant import HOUR
 from clm_common.store.vault import Vault
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.api.parts import Outgoing
 from clm_stage_engine.courier import EACH, Courier
-from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
 from clm_stage_engine.posting import Poster
-from clm_stage_engine.running import choose
 from clm_stage_engine.store.webhooks import PURPOSE, Webhooks
 from tests.support.asking import Client, Json, client_of
 from tests.support.endpoints import Endpoint, Post, Reply, endpoint
@@ -51,14 +48,13 @@ async def place() -> AsyncGenerator[Endpoint]:
 
 
 def asking(engine: Engine, poster: Poster) -> Client:
-    running = choose([definitions.SHIPPED], "reach")
     hub = Hub(engine.database, CLOCK)
     return client_of(
         lambda verifier: make_app(
             engine.database,
             verifier,
             CLOCK,
-            Board(running),
+            engine.board,
             hub,
             producer=engine.producer,
             outgoing=Outgoing(WEBHOOKS, poster),

@@ -17,14 +17,11 @@ from msgspec.structs import replace
 from clm_common.clock import SystemClock
 from clm_common.instant import HOUR
 from clm_common.store.vault import Vault
-from clm_stage_engine import definitions
 from clm_stage_engine.api import make_app
 from clm_stage_engine.api.parts import Outgoing
 from clm_stage_engine.courier import Courier
-from clm_stage_engine.governing import Board
 from clm_stage_engine.live import Hub
 from clm_stage_engine.posting import Poster
-from clm_stage_engine.running import choose
 from clm_stage_engine.store.webhooks import PURPOSE, Webhooks
 from tests.support import node
 from tests.support.asking import client_of
@@ -58,7 +55,7 @@ async def posted(engine: Engine) -> AsyncGenerator[Posted]:
                 engine.database,
                 verifier,
                 CLOCK,
-                Board(choose([definitions.SHIPPED], "reach")),
+                engine.board,
                 Hub(engine.database, CLOCK),
                 producer=engine.producer,
                 outgoing=Outgoing(webhooks, poster),

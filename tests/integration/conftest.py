@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import pytest_asyncio
 
+from tests.support.buyers import buyers_template, buyers_url
 from tests.support.desk import servers
 from tests.support.engines import engine
 from tests.support.ingest import IngestProcess, two_ingests
@@ -34,4 +35,4 @@ def other(pair: tuple[IngestProcess, IngestProcess]) -> IngestProcess:
     return pair[1]
 
 
-__all__ = ["engine", "other", "pair", "servers", "shop"]
+__all__ = ["buyers_template", "buyers_url", "engine", "other", "pair", "servers", "shop"]

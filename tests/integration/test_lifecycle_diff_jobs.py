@@ -27,7 +27,7 @@ from clm_stage_engine.queries.people import Person
 from clm_stage_engine.store import SCHEMA, diffs
 from clm_stage_engine.store.diffs import How
 from tests.support.asking import Client, Json, client_of
-from tests.support.buyers import NEW, OLD, PEOPLE, fill
+from tests.support.buyers import NEW, OLD, PEOPLE
 from tests.support.diffing import board_of
 from tests.support.engine import NOW
 
@@ -67,9 +67,8 @@ class Gate:
 
 
 @pytest.fixture
-async def database(engine_url: str) -> AsyncGenerator[Database]:
-    await fill(engine_url)
-    async with Database(engine_url, schema=SCHEMA, name="t", seconds=people.SECONDS) as opened:
+async def database(buyers_url: str) -> AsyncGenerator[Database]:
+    async with Database(buyers_url, schema=SCHEMA, name="t", seconds=people.SECONDS) as opened:
         yield opened
 
 
@@ -166,7 +165,7 @@ async def test_a_diff_whose_process_was_killed_goes_on_in_another_from_where_it_
     client: Client,
     database: Database,
     board: Board,
-    engine_url: str,
+    buyers_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +175,7 @@ async def test_a_diff_whose_process_was_killed_goes_on_in_another_from_where_it_
     where = await ask(client)
 
     killed = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.diffing", engine_url, str(tmp_path), "20")
+        *(sys.executable, "-m", "tests.support.diffing", buyers_url, str(tmp_path), "20")
     )
     halfway = await until(client, where, people_done=20)
     killed.kill()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Generator
+
+import pytest
+
 from clm_common.bus.memory import MemoryBroker
 from clm_common.instant import HOUR
 from clm_stage_engine import definitions
 from tests.support.engine import NOW, Engine
+from tests.support.loops import finish
+from tests.support.servers import DatabaseServer, name_of
 from tests.support.touchpoints import touchpoint
 
 OLD = """
@@ -19,6 +25,22 @@ moves:
 NEW = OLD.replace("nth: 3", "nth: 2")
 PEOPLE = 120
 """Person number n bought n % 4 times; each of them came by a device of their own first."""
+
+
+@pytest.fixture(scope="session")
+def buyers_template(database_server: DatabaseServer, engine_template: str) -> Generator[str]:
+    """Name an engine's database with the history of `PEOPLE`; it is copied, not written to."""
+    url = finish(database_server.create(engine_template))
+    finish(fill(url))
+    yield name_of(url)
+    finish(database_server.drop(url))
+
+
+@pytest.fixture
+async def buyers_url(database_server: DatabaseServer, buyers_template: str) -> AsyncGenerator[str]:
+    """Give an engine's database with the history of `PEOPLE`."""
+    async with database_server.lend(buyers_template) as url:
+        yield url
 
 
 async def fill(url: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 import httpx
@@ -12,12 +13,19 @@ from clm_common.runtime.openapi import documents
 Json = dict[str, Any]  # Any: a JSON document
 
 
+@cache
+def document_of(service: str) -> Json:
+    """Give the document of a service, which is made once, as that takes a while."""
+    ((_, text),) = documents([service])
+    document: Json = json.loads(text)
+    return document
+
+
 class Documented:
     """Checks requests and answers of one service."""
 
     def __init__(self, service: str) -> None:
-        ((_, text),) = documents([service])
-        self.document: Json = json.loads(text)
+        self.document = document_of(service)
         self.checked = 0
 
     async def __call__(self, answer: httpx.Response) -> None:

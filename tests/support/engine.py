@@ -38,8 +38,10 @@ from clm_stage_engine.store.months import Months
 NOW = 20_400 * DAY
 """The instant at which every engine's clock stands first."""
 
-REACH = definitions.load()["reach"]
-VIEW = choose([definitions.SHIPPED], "reach").view
+RUNNING = choose([definitions.SHIPPED], "reach")
+"""What decides unless a test says otherwise."""
+
+REACH = RUNNING.lifecycle
 
 SETTLING = """
 SELECT partition, next_offset, next_seq, EXISTS (SELECT FROM profile WHERE wake_at <= $1) AS due
@@ -71,7 +73,7 @@ class Engine:
         board = (
             lifecycle
             if isinstance(lifecycle, Board)
-            else Board(Running(Course.of(lifecycle), VIEW))
+            else Board(Running(Course.of(lifecycle), RUNNING.view))
         )
         self.board = board
         self.lifecycle = board.rules.default.lifecycle

@@ -61,8 +61,7 @@ class DatabaseServer:
 
     async def drop(self, url: str) -> None:
         """Drop a database, whoever is still connected."""
-        name = urlsplit(url).path.removeprefix("/")
-        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await self._execute(f'DROP DATABASE IF EXISTS "{name_of(url)}" WITH (FORCE)')
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.admin_url)
@@ -70,6 +69,11 @@ class DatabaseServer:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+def name_of(url: str) -> str:
+    """Give the name of the database of a URL."""
+    return urlsplit(url).path.removeprefix("/")
 
 
 class Node:

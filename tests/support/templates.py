@@ -6,13 +6,12 @@ What they made is a template that is copied and never written to.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from urllib.parse import urlsplit
 
 import pytest
 
 from clm_common.store.migrations import migrate
 from tests.support.loops import finish
-from tests.support.servers import DatabaseServer
+from tests.support.servers import DatabaseServer, name_of
 
 
 @pytest.fixture(scope="session")
@@ -61,5 +60,5 @@ async def engagement_url(
 def _migrated(server: DatabaseServer, schema: str) -> Generator[str]:
     url = finish(server.create())
     finish(migrate(url, package=f"clm_{schema}", schema=schema))
-    yield urlsplit(url).path.removeprefix("/")
+    yield name_of(url)
     finish(server.drop(url))
