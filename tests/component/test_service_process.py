@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.commands import program
+from tests.support.forking import Forked, fork
 from tests.support.servers import PostgresNode
 
-_ROOT = Path(__file__).parents[2]
+SMALL = "tests.support.small_service"
 NOWHERE = "postgresql://clm:sesame@127.0.0.1:1/clm"
 
 
@@ -28,7 +25,7 @@ NOWHERE = "postgresql://clm:sesame@127.0.0.1:1/clm"
 class Running:
     """A process that listens."""
 
-    process: Process
+    process: Forked
     http: httpx.AsyncClient
 
     async def ready(self) -> dict[str, Any]:  # Any: JSON
@@ -42,22 +39,18 @@ class Running:
 
     async def end(self) -> int:
         """Send SIGTERM and give the exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         return await asyncio.wait_for(self.process.wait(), 30)
 
 
-async def spawn(url: str, **variables: str) -> Process:
-    inherited = {name: value for name, value in os.environ.items() if name[:4] != "CLM_"}
-    told = {"CLM_DATABASE_URL": url, "CLM_KAFKA_BOOTSTRAP": "127.0.0.1:1", "CLM_HTTP_PORT": "0"}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.small_service",
-        stdout=PIPE, stderr=PIPE, cwd=_ROOT, env=inherited | told | variables,
-    )  # fmt: skip
+def told(url: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Give what a process is told."""
+    own = {"CLM_DATABASE_URL": url, "CLM_KAFKA_BOOTSTRAP": "127.0.0.1:1", "CLM_HTTP_PORT": "0"}
+    return {**own, **variables}
 
 
-async def port_of(process: Process) -> int:
+async def port_of(process: Forked) -> int:
     """Read the port out of the log."""
-    assert process.stdout is not None
     async with asyncio.timeout(30):
         while line := await process.stdout.readline():
             if '"service.listening"' in line.decode():
@@ -75,7 +68,7 @@ async def start() -> AsyncGenerator[Start]:
     async with AsyncExitStack() as stack:
 
         async def started(url: str, **variables: str) -> Running:
-            process = await spawn(url, **variables)
+            process = await fork(SMALL, told(url, variables))
             stack.push_async_callback(reap, process)
             base = f"http://127.0.0.1:{await port_of(process)}"
             http = await stack.enter_async_context(httpx.AsyncClient(base_url=base))
@@ -84,18 +77,17 @@ async def start() -> AsyncGenerator[Start]:
         yield started
 
 
-async def reap(process: Process) -> None:
+async def reap(process: Forked) -> None:
     if process.returncode is None:
         process.kill()
-    await process.communicate()
+    await process.stdout.read()
+    await process.wait()
 
 
-async def outcome(url: str, **variables: str) -> tuple[int | None, str]:
+async def outcome(url: str, **variables: str) -> tuple[int, str]:
     """Run a process that ends by itself, and give its exit code and what it wrote to stderr."""
-    process = await spawn(url, **variables)
-    async with asyncio.timeout(60):
-        _, stderr = await process.communicate()
-    return process.returncode, stderr.decode()
+    done = await program(SMALL, **told(url, variables))
+    return done.code, done.told
 
 
 async def test_it_gets_ready_and_ends_in_good_order(start: Start, database_url: str) -> None:
@@ -105,7 +97,6 @@ async def test_it_gets_ready_and_ends_in_good_order(start: Start, database_url: 
     code = await service.end()
 
     assert code == 0
-    assert service.process.stdout is not None
     assert b"resources closed" in await service.process.stdout.read()
 
 
@@ -155,7 +146,7 @@ async def test_while_it_drains_it_says_so_and_still_answers(
     service = await start(database_url, CLM_DRAIN_SECONDS="2")
     await service.until_ready()
 
-    service.process.send_signal(signal.SIGTERM)
+    service.process.terminate()
     await asyncio.sleep(0.5)
 
     assert (await service.ready())["state"] == "stopping"

@@ -17,7 +17,7 @@ from clm_common.runtime.tokens import generate_key_pair
 from tests.support.desk import ORDER, OWN, Desk, Servers
 from tests.support.endpoints import Endpoint, Reply, endpoint
 from tests.support.ingest import until
-from tests.support.installation import Installation
+from tests.support.terminal import Terminal
 
 UUID: Final = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 
@@ -294,7 +294,7 @@ async def test_what_a_webhook_cannot_be_is_said_in_a_sentence(desk: Desk) -> Non
 
 async def test_where_nothing_runs_a_command_says_how_to_start_it(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    nothing = Installation(tmp_path / "none")
+    nothing = Terminal(tmp_path / "none")
 
     for command in [
         ("lifecycle", "start", "shop"),

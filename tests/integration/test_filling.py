@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import random
-import sys
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from pathlib import Path
@@ -26,6 +23,7 @@ from clm_engagement.handlers import Plans
 from clm_metrics import store as metrics
 from clm_metrics.core.calendar import Zones
 from clm_metrics.handlers import open_handler as open_figures
+from tests.support.commands import program
 from tests.support.consuming import consuming
 from tests.support.measuring import figures, totals
 from tests.support.servers import KafkaNode
@@ -56,15 +54,10 @@ async def copied(shop: Shop, folder: Path) -> Path:
     return file
 
 
-async def fill(shop: Shop, program: str, url: str, file: Path) -> tuple[int, str]:
-    inherited = {name: text for name, text in os.environ.items() if name[:4] != "CLM_"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", program, str(file)),
-        env=inherited | shop.environment | {"CLM_DATABASE_URL": url},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, told = await process.communicate()
-    return process.returncode or 0, told.decode()
+async def fill(shop: Shop, module: str, url: str, file: Path) -> tuple[int, str]:
+    told = {**shop.environment, "CLM_DATABASE_URL": url}
+    done = await program(module, str(file), **told)
+    return done.code, done.told
 
 
 async def test_metrics_filled_from_a_copy_and_started_counts_as_one_that_read_everything(

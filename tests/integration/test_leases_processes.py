@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
 from clm_common.store.database import Database
 from tests.support.fences import SCHEMA, create_schema, until_even, wrongs
+from tests.support.forking import Forked, fork
 
 PARTITIONS = 6
 PROMISE = 6.0
 """Seconds within which every partition has one owner again."""
-
-_ROOT = Path(__file__).parents[2]
 
 
 class Crowd:
@@ -28,14 +24,13 @@ class Crowd:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self.processes: dict[str, Process] = {}
+        self.processes: dict[str, Forked] = {}
 
     async def start(self, *owners: str, stall: str | None = None) -> None:
         for owner in owners:
             options = ("--stall", stall) if stall else ()
-            module = ("-m", "tests.support.lease_worker", self._url, owner, *options)
-            self.processes[owner] = await asyncio.create_subprocess_exec(
-                sys.executable, *module, stdout=PIPE, cwd=_ROOT
+            self.processes[owner] = await fork(
+                "tests.support.lease_worker", {}, self._url, owner, *options
             )
 
     def send(self, owner: str, number: signal.Signals) -> None:
@@ -44,7 +39,6 @@ class Crowd:
     async def says(self, owner: str, word: str) -> None:
         """Wait until a worker says something."""
         stdout = self.processes[owner].stdout
-        assert stdout is not None
         async with asyncio.timeout(20):
             while line := await stdout.readline():
                 if word in line.decode():
@@ -55,7 +49,8 @@ class Crowd:
         for process in self.processes.values():
             if process.returncode is None:
                 process.kill()
-            await process.communicate()
+            await process.stdout.read()
+            await process.wait()
 
 
 @pytest.fixture

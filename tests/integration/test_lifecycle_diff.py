@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -23,20 +21,16 @@ from clm_stage_engine.queries import people
 from clm_stage_engine.queries.people import FIRST, Among
 from clm_stage_engine.store import versions
 from clm_stage_engine.store.versions import Terms, Written
-from tests.support.buyers import NEW, OLD, PEOPLE, fill
+from tests.support.buyers import NEW, OLD, PEOPLE
+from tests.support.commands import Done, program
 from tests.support.engine import NOW
 
 
 @pytest.fixture
-async def url(engine_url: str) -> str:
-    """Give a database with the history of `PEOPLE`."""
-    await fill(engine_url)
-    return engine_url
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncGenerator[Database]:
-    async with Database(url, schema="stage_engine", name="diff", seconds=people.SECONDS) as opened:
+async def database(buyers_url: str) -> AsyncGenerator[Database]:
+    async with Database(
+        buyers_url, schema="stage_engine", name="diff", seconds=people.SECONDS
+    ) as opened:
         yield opened
 
 
@@ -51,9 +45,8 @@ def figures(answer: bytes) -> dict[str, Any]:  # Any: JSON
     return {name: value for name, value in json.loads(answer).items() if name != "pace"}
 
 
-async def run(url: str, *arguments: str, folder: Path | None = None) -> tuple[int, str, str]:
-    """Run the program; gives its exit code, what it answers and what it tells meanwhile."""
-    inherited = {name: text for name, text in os.environ.items() if name[:4] != "CLM_"}
+async def run(url: str, *arguments: str, folder: Path | None = None) -> Done:
+    """Run the program."""
     given = {
         "CLM_DATABASE_URL": url,
         "CLM_KAFKA_BOOTSTRAP": "127.0.0.1:1",  # it needs no Kafka
@@ -61,26 +54,19 @@ async def run(url: str, *arguments: str, folder: Path | None = None) -> tuple[in
     }
     if folder is not None:
         given |= {"CLM_LIFECYCLE_DIR": str(folder), "CLM_LIFECYCLE": "shop"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "clm_stage_engine.changing.diff", *arguments),
-        env=inherited | given,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, told = await process.communicate()
-    return process.returncode or 0, out.decode(), told.decode()
+    return await program("clm_stage_engine.changing.diff", *arguments, **given)
 
 
 async def test_the_program_tells_of_each_stage_who_moves_and_what_would_be_published(
-    url: str, tmp_path: Path
+    buyers_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "shop.yaml").write_text(OLD)
     new = tmp_path / "tried" / "draft.yaml"
     new.parent.mkdir()
     new.write_text(NEW)
 
-    code, out, told = await run(url, str(new), "--json", folder=tmp_path)
-    _, text, _ = await run(url, str(new), "--workspace", "zeta", folder=tmp_path)
+    code, out, told = await run(buyers_url, str(new), "--json", folder=tmp_path)
+    _, text, _ = await run(buyers_url, str(new), "--workspace", "zeta", folder=tmp_path)
 
     assert code == 0, told
     answer = json.loads(out)
@@ -106,30 +92,30 @@ async def test_the_program_tells_of_each_stage_who_moves_and_what_would_be_publi
 
 
 async def test_the_definition_that_runs_held_against_itself_changes_nothing(
-    url: str, tmp_path: Path
+    buyers_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(OLD)
 
-    code, out, told = await run(url, str(file), folder=tmp_path)
+    code, out, told = await run(buyers_url, str(file), folder=tmp_path)
 
     assert code == 0, told
     assert "nobody's timeline changes" in out
 
 
 async def test_the_diff_of_a_mapping_moves_whom_it_renames_and_takes_nothing_back(
-    url: str, tmp_path: Path
+    buyers_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "shop.yaml").write_text(OLD)
     new = tmp_path / "tried" / "draft.yaml"
     new.parent.mkdir()
     new.write_text(NEW.replace("regular", "fan"))
 
-    lacking, _, advice = await run(url, str(new), "--policy=map", folder=tmp_path)
+    lacking, _, advice = await run(buyers_url, str(new), "--policy=map", folder=tmp_path)
     code, out, told = await run(
-        url, str(new), "--policy=map", "--map=regular=fan", "--json", folder=tmp_path
+        buyers_url, str(new), "--policy=map", "--map=regular=fan", "--json", folder=tmp_path
     )
-    _, pinned, _ = await run(url, str(new), "--policy=pin", "--json", folder=tmp_path)
+    _, pinned, _ = await run(buyers_url, str(new), "--policy=pin", "--json", folder=tmp_path)
 
     assert lacking == 65
     assert "no counterpart for regular" in advice
@@ -142,7 +128,7 @@ async def test_the_diff_of_a_mapping_moves_whom_it_renames_and_takes_nothing_bac
 
 
 async def test_a_definition_is_held_against_what_the_workspace_published(
-    url: str, tmp_path: Path, database: Database
+    buyers_url: str, tmp_path: Path, database: Database
 ) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(OLD)
@@ -151,12 +137,14 @@ async def test_a_definition_is_held_against_what_the_workspace_published(
         version = await versions.add(tx, "acme", "shop", new, old)
         await versions.publish(tx, version, Terms(NOW), "ada", "")
 
-    everybody, _, advice = await run(url, str(file), folder=tmp_path)
-    whole, out, told = await run(url, str(file), "--workspace=acme", "--json", folder=tmp_path)
-    _, same, _ = await run(
-        url, str(file), "--workspace=acme", "--against=1", "--json", folder=tmp_path
+    everybody, _, advice = await run(buyers_url, str(file), folder=tmp_path)
+    whole, out, told = await run(
+        buyers_url, str(file), "--workspace=acme", "--json", folder=tmp_path
     )
-    _, other, _ = await run(url, str(file), "--workspace=zeta", "--json", folder=tmp_path)
+    _, same, _ = await run(
+        buyers_url, str(file), "--workspace=acme", "--against=1", "--json", folder=tmp_path
+    )
+    _, other, _ = await run(buyers_url, str(file), "--workspace=zeta", "--json", folder=tmp_path)
 
     assert everybody == 78
     assert "--workspace" in advice
@@ -168,12 +156,14 @@ async def test_a_definition_is_held_against_what_the_workspace_published(
         assert json.loads(answer)["stage_changes"] == []
 
 
-async def test_what_cannot_be_right_is_refused_with_its_line(url: str, tmp_path: Path) -> None:
+async def test_what_cannot_be_right_is_refused_with_its_line(
+    buyers_url: str, tmp_path: Path
+) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(NEW.replace("to: regular", "to: regulr"))
 
-    code, out, told = await run(url, str(file))
-    nobody, _, unknown = await run(url, str(tmp_path / "none.yaml"))
+    code, out, told = await run(buyers_url, str(file))
+    nobody, _, unknown = await run(buyers_url, str(tmp_path / "none.yaml"))
     file.write_text(NEW)
     away, _, advice = await run("postgresql://clm@127.0.0.1:1/clm", str(file))
 
@@ -185,7 +175,7 @@ async def test_what_cannot_be_right_is_refused_with_its_line(url: str, tmp_path:
 
 
 async def test_a_run_that_was_broken_off_goes_on_and_gives_the_same_answer(
-    url: str, tmp_path: Path, database: Database
+    buyers_url: str, tmp_path: Path, database: Database
 ) -> None:
     whole = await compare().run(database, lambda _: None)
     broken = compare()
@@ -205,8 +195,8 @@ async def test_a_run_that_was_broken_off_goes_on_and_gives_the_same_answer(
     tried.write_text(NEW)
     given = ("--checkpoint", str(checkpoint), "--examples", "2", "--json")
 
-    other, _, refusal = await run(url, str(tmp_path / "shop.yaml"), *given, folder=tmp_path)
-    code, out, told = await run(url, str(tried), *given, folder=tmp_path)
+    other, _, refusal = await run(buyers_url, str(tmp_path / "shop.yaml"), *given, folder=tmp_path)
+    code, out, told = await run(buyers_url, str(tried), *given, folder=tmp_path)
 
     assert (other, code) == (78, 0), told
     assert "another question" in refusal

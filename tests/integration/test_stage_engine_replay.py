@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from clm_stage_engine import rebuilding
 from clm_stage_engine.rebuilding import Place, Rebuilding
 from clm_stage_engine.store import mending
 from clm_stage_engine.store.mending import Among
+from tests.support.commands import Done, program
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
 
@@ -236,19 +235,11 @@ async def test_the_program_says_how_many_differ_and_ends_with_1(
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - one name at most
 
 
-async def run(url: str, *arguments: str) -> tuple[int, str, str]:
-    """Run the program; gives its exit code, what it answers and what it tells meanwhile."""
+async def run(url: str, *arguments: str) -> Done:
+    """Run the program."""
     given = {
         "CLM_DATABASE_URL": url,
         "CLM_KAFKA_BOOTSTRAP": "127.0.0.1:1",  # it needs no Kafka
         "CLM_TOKEN_KEYS": jwks([generate_key_pair().public]),
     }
-    inherited = {name: text for name, text in os.environ.items() if name[:4] != "CLM_"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "clm_stage_engine.replay", *arguments),
-        env=inherited | given,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, told = await process.communicate()
-    return process.returncode or 0, out.decode(), told.decode()
+    return await program("clm_stage_engine.replay", *arguments, **given)

@@ -20,11 +20,10 @@ from clm_common.bus.ports import Message
 from clm_common.instant import HOUR
 from clm_common.runtime.tokens import KeyPair, generate_key_pair, jwks, mint
 from tests.support.ingest import until
-from tests.support.installation import Installation
 from tests.support.processes import ServiceProcess, service
 from tests.support.servers import DatabaseServer, KafkaNode, own_node
 from tests.support.several import SHOP
-from tests.support.terminal import terminal_of
+from tests.support.terminal import Terminal, terminal_of
 from tests.support.touchpoints import touchpoint
 
 ORDER: Final = "Order Completed"
@@ -42,7 +41,7 @@ class Servers:
     ) -> None:
         self.kafka, self.database, self.engine, self.signer = kafka, database, engine, signer
 
-    def terminal(self, home: Path, workspace: str, signer: KeyPair) -> Installation:
+    def terminal(self, home: Path, workspace: str, signer: KeyPair) -> Terminal:
         """Give a terminal whose tokens are signed so."""
         urls, servers = {"stage-engine": self.engine.url}, (self.kafka.bootstrap, self.database)
         return terminal_of(home, workspace, urls, signer, servers)

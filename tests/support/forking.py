@@ -1,4 +1,4 @@
-"""A service's process, forked from one that has imported it: to import it takes 2 s of CPU.
+"""A program's process, forked from one that has imported it: to import a service takes 2 s of CPU.
 
 From there on it is what `python -m` makes of it: a process of its own, with its own environment,
 output and exit code, that is signalled and killed like any other. That `python -m` starts each
@@ -10,11 +10,17 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import pkgutil
 import runpy
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Final
+
+from clm_local import cli
+
+CLM: Final = "clm"
 
 FORKS: Final = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
@@ -24,6 +30,7 @@ FORKS.set_forkserver_preload(
         "clm_metrics.app",
         "clm_engagement.app",
         "clm_common.store.upgrading",
+        *(f"{cli.__name__}.{it.name}" for it in pkgutil.iter_modules(cli.__path__)),
     ]
 )
 
@@ -61,15 +68,15 @@ class Forked:
         return code
 
 
-async def fork(package: str, told: Mapping[str, str]) -> Forked:
-    """Start what `python -m package` starts, with only these CLM_* variables.
+async def fork(module: str, told: Mapping[str, str], *arguments: str) -> Forked:
+    """Start what `python -m module` starts, with only these CLM_* variables.
 
     What it writes to standard error goes where ours goes.
     """
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("CLM_")}
+    environment = inherited() | dict(told)
     read_end, write_end = os.pipe()
     ends = Connection(write_end, readable=False), Connection(os.dup(2), readable=False)
-    process = FORKS.Process(target=_run, args=(package, inherited | dict(told), *ends), daemon=True)
+    process = FORKS.Process(target=_run, args=(module, arguments, environment, *ends), daemon=True)
     await asyncio.to_thread(process.start)
     for end in ends:
         end.close()
@@ -80,11 +87,28 @@ async def fork(package: str, told: Mapping[str, str]) -> Forked:
     return Forked(process, stdout)
 
 
-def _run(
-    package: str, environment: Mapping[str, str], output: Connection, errors: Connection
-) -> None:
+def inherited() -> dict[str, str]:
+    """Give our variables but for those of the system."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("CLM_")}
+
+
+def become(program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Be a program from now on: a module that `python -m` runs, or `CLM`."""
     os.environ.clear()
     os.environ.update(environment)
+    sys.argv[:] = [program, *arguments]
+    if program == CLM:
+        cli.main()
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+def _run(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: Connection,
+    errors: Connection,
+) -> None:
     os.dup2(output.fileno(), 1)
     os.dup2(errors.fileno(), 2)
-    runpy.run_module(package, run_name="__main__", alter_sys=True)
+    become(module, arguments, environment)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from clm_local import processes, state, system
 from clm_local.paths import Paths, directory
 from clm_local.ports import free_ports
 from clm_local.state import Run, Workspace
+from tests.support.commands import Done
 
 CLM = Path(sys.executable).with_name("clm")
 
@@ -46,19 +47,11 @@ class Installation:
             code: how it must end, None for any way.
             typed: what it reads on standard input.
         """
-        done = subprocess.run(
-            [CLM, *arguments],
-            env={**self._environment(), **(env or {})},
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=500,
-        )
-        output = done.stdout + done.stderr
-        assert code in {None, done.returncode}, f"clm {' '.join(arguments)}:\n{output}"
-        assert "Traceback" not in done.stderr
-        return done.stdout if code == 0 else output
+        done = self._run(arguments, {**self._environment(), **(env or {})}, typed)
+        output = done.out + done.told
+        assert code in {None, done.code}, f"clm {' '.join(arguments)}:\n{output}"
+        assert "Traceback" not in done.told
+        return done.out if code == 0 else output
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command that goes on beside the test."""
@@ -103,6 +96,21 @@ class Installation:
         assert process is not None, f"{name} does not run"
         process.signal(signal.SIGKILL)
         return process.pid
+
+    def _run(
+        self, arguments: Sequence[str], environment: Mapping[str, str], typed: str | None
+    ) -> Done:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [CLM, *arguments],
+            env=environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def _environment(self) -> dict[str, str]:
         """Give ours without any setting of ours."""

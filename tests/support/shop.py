@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import sys
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +18,7 @@ from clm_common.contracts.topics import JOURNEY, TOUCHPOINTS, Topic
 from clm_common.instant import DAY, HOUR
 from clm_common.runtime.tokens import generate_key_pair, jwks, mint
 from clm_common.store.database import Database
+from tests.support.commands import program
 from tests.support.processes import service
 from tests.support.servers import KafkaNode
 from tests.support.touchpoints import touchpoint
@@ -118,15 +117,12 @@ class Shop:
         self, *arguments: str, **environment: str
     ) -> tuple[int, Any, str]:  # Any: what it prints
         """Run the program; gives its exit code, its result and what it told."""
-        inherited = {name: text for name, text in os.environ.items() if name[:4] != "CLM_"}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "clm_stage_engine.republish", "--to", COPY.name, *arguments),
-            env=inherited | self.environment | environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        done = await program(
+            "clm_stage_engine.republish",
+            *("--to", COPY.name, *arguments),
+            **(self.environment | environment),
         )
-        out, told = await process.communicate()
-        return process.returncode or 0, json.loads(out or b"null"), told.decode()
+        return done.code, json.loads(done.out or "null"), done.told
 
 
 @asynccontextmanager

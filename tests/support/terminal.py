@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clm_common.runtime.tokens import KeyPair
 from clm_local import processes, state, tokens
 from clm_local.paths import Paths, directory, write_secret
 from clm_local.state import Run, Workspace
+from tests.support import commands
+from tests.support.commands import Done
+from tests.support.forking import CLM
 from tests.support.ingest import IngestProcess
 from tests.support.installation import Installation
 
 
-def terminal(home: Path, running: IngestProcess, signer: KeyPair, kafka: str) -> Installation:
+class Terminal(Installation):
+    """An installation that only commands run in, which end: they are forked; see `commands`."""
+
+    def _run(
+        self, arguments: Sequence[str], environment: Mapping[str, str], typed: str | None
+    ) -> Done:
+        return commands.run(CLM, arguments, environment, typed=typed or "")
+
+
+def terminal(home: Path, running: IngestProcess, signer: KeyPair, kafka: str) -> Terminal:
     """Describe a running ingest in a data directory of its own.
 
     Args:
@@ -33,7 +45,7 @@ def terminal_of(
     urls: Mapping[str, str],
     signer: KeyPair,
     servers: tuple[str, str],
-) -> Installation:
+) -> Terminal:
     """Describe running services, by name, in a data directory of its own.
 
     Args:
@@ -51,4 +63,4 @@ def terminal_of(
     kafka, database = servers
     ours = processes.process(os.getpid())
     state.save_run(paths, Run(ours, {}, ready=True, kafka=kafka, database=database))
-    return Installation(paths.data)
+    return Terminal(paths.data)
