@@ -12,6 +12,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -148,8 +149,14 @@ def _at(document: Document, at: Loc) -> str:
 
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    known = _known_keys(model.model_json_schema())
+    known = _keys_of(model)
     return [_problem(it["type"], it["loc"], it["msg"], known) for it in error.errors()]
+
+
+@cache
+def _keys_of(model: type[BaseModel]) -> set[str]:
+    """Collect every key that a model has anywhere, for advice on misspelt ones."""
+    return _known_keys(model.model_json_schema())
 
 
 def _problem(kind: str, loc: Loc, message: str, known: set[str]) -> Problem:
@@ -169,7 +176,7 @@ def _problem(kind: str, loc: Loc, message: str, known: set[str]) -> Problem:
 
 
 def _known_keys(schema: Any) -> set[str]:  # Any: a JSON Schema is any JSON
-    """Collect every property name of a JSON Schema, for advice on misspelt keys."""
+    """Collect every property name of a JSON Schema."""
     if isinstance(schema, list):
         return set[str]().union(*map(_known_keys, schema))
     if not isinstance(schema, dict):
