@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from clm_common.clock import SystemClock
 from clm_common.contracts.topics import JOURNEY
@@ -26,20 +28,32 @@ from clm_metrics.handlers import open_handler as open_figures
 from tests.support.commands import program
 from tests.support.consuming import consuming
 from tests.support.measuring import figures, totals
-from tests.support.servers import KafkaNode
+from tests.support.servers import DatabaseServer, KafkaNode, own_node
 from tests.support.shop import Shop, clickstream, open_shop
 
 WINDOW = 60 * 86_400_000_000
 """A live window (µs) in which everything that the visitors do would be acted upon."""
 
 
-@pytest.fixture
-async def shop(kafka_node: Callable[[], KafkaNode], engine_url: str) -> AsyncGenerator[Shop]:
-    async with open_shop(kafka_node(), engine_url) as running:
-        yield running
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def copied(shop: Shop, folder: Path) -> Path:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(
+    server_home: Path, database_server: DatabaseServer, engine_template: str
+) -> AsyncGenerator[Shop]:
+    """Run an engine on servers of the module's own."""
+    with ExitStack() as stack:
+        node = own_node(KafkaNode, server_home, stack)
+        async with (
+            database_server.lend(engine_template) as url,
+            open_shop(node, url) as running,
+        ):
+            yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def copy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Let visitors come before, while and after the river is copied; gives the copy's file."""
     chance = random.Random(6)
     await shop.send(clickstream(chance, 150, "a"))
@@ -49,7 +63,7 @@ async def copied(shop: Shop, folder: Path) -> Path:
     assert code == 0, told
     await shop.send(clickstream(chance, 150, "c"))
     await shop.settled(450)
-    file = folder / "copy.json"
+    file = tmp_path_factory.mktemp("copy") / "copy.json"
     file.write_text(json.dumps(result))
     return file
 
@@ -61,13 +75,12 @@ async def fill(shop: Shop, module: str, url: str, file: Path) -> tuple[int, str]
 
 
 async def test_metrics_filled_from_a_copy_and_started_counts_as_one_that_read_everything(
-    shop: Shop, metrics_url: str, database_url: str, tmp_path: Path
+    shop: Shop, copy: Path, metrics_url: str, database_url: str
 ) -> None:
     counting = partial(consuming, metrics.SCHEMA, partial(open_figures, Zones()))
-    file = await copied(shop, tmp_path)
 
-    code, told = await fill(shop, "clm_metrics.fill", database_url, file)
-    again, refusal = await fill(shop, "clm_metrics.fill", database_url, file)
+    code, told = await fill(shop, "clm_metrics.fill", database_url, copy)
+    again, refusal = await fill(shop, "clm_metrics.fill", database_url, copy)
     async with (
         counting(metrics_url, shop.kafka, JOURNEY.name) as live,
         counting(database_url, shop.kafka, JOURNEY.name) as filled,
@@ -90,11 +103,9 @@ def planning(window: int) -> OpenHandler:
 
 
 async def test_engagement_filled_from_a_copy_knows_as_much_and_writes_to_nobody_for_it(
-    shop: Shop, engagement_url: str, database_url: str, tmp_path: Path
+    shop: Shop, copy: Path, engagement_url: str, database_url: str
 ) -> None:
-    file = await copied(shop, tmp_path)
-
-    code, told = await fill(shop, "clm_engagement.fill", database_url, file)
+    code, told = await fill(shop, "clm_engagement.fill", database_url, copy)
     async with Database(database_url, schema=engagement.SCHEMA, name="test") as database:
         planned = await messages(database)
     live, filled = (
