@@ -27,9 +27,12 @@ Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$",
 
 
 class Strict(BaseModel):
-    """A part of a definition: frozen, nothing coerced, no unknown key."""
+    """A part of a definition: frozen, nothing coerced, no unknown key.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    Its validator is built with that of the definition it is part of, when the first is read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Definition(Strict):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clm_common.contracts.sealing import EVERYWHERE, SCOPE
-from clm_common.runtime.tokens import generate_key_pair, jwks, public_jwk
-from clm_common.runtime.tokens import mint as sign
+from clm_common.runtime.tokens_mint import generate_key_pair, jwks, public_jwk
+from clm_common.runtime.tokens_mint import mint as sign
 from clm_local.errors import LocalError
 from clm_local.paths import Paths, directory, write_secret
 

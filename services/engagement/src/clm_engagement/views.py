@@ -9,17 +9,18 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from clm_common.errors import Rejected
 from clm_common.instant import from_datetime, to_datetime
+from clm_common.runtime.models import Answer
 from clm_engagement.core.journey import PENDING, SENDING, Journey
 from clm_engagement.store.listing import Count, Listed
 
 State = Literal["pending", "sent", "skipped", "failed", "unknown"]
 
 
-class Message(BaseModel):
+class Message(Answer):
     """One planned message, and where it stands."""
 
     id: UUID
@@ -39,14 +40,14 @@ class Message(BaseModel):
     reported_at: datetime | None = Field(description="When its touchpoint was published.")
 
 
-class MessagePage(BaseModel):
+class MessagePage(Answer):
     """Some messages, the latest stage entry first."""
 
     messages: list[Message]
     next: str | None = Field(default=None, description="Pass it as `cursor` for the next page.")
 
 
-class Fates(BaseModel):
+class Fates(Answer):
     """How many messages there are of each fate; they add up to `planned`."""
 
     planned: int
@@ -57,7 +58,7 @@ class Fates(BaseModel):
     unknown: dict[str, int] = Field(description="By what is unknown; these are never sent again.")
 
 
-class JourneyStep(BaseModel):
+class JourneyStep(Answer):
     """A step of a journey, and what became of its messages in this workspace."""
 
     key: str
@@ -66,7 +67,7 @@ class JourneyStep(BaseModel):
     messages: Fates
 
 
-class JourneyView(BaseModel):
+class JourneyView(Answer):
     """A journey as it is defined."""
 
     key: str
@@ -81,7 +82,7 @@ class JourneyView(BaseModel):
     steps: list[JourneyStep]
 
 
-class JourneyList(BaseModel):
+class JourneyList(Answer):
     """All journeys."""
 
     journeys: list[JourneyView]

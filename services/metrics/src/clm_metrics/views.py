@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from clm_common.runtime.models import Answer
 from clm_metrics.core import funnel, kpi
 from clm_metrics.core.calendar import Calendar, Grain, to_date
 from clm_metrics.core.kpi import Kpi, Number, State
 from clm_metrics.queries import Lately, Totals
 
 
-class View(BaseModel):
+class View(Answer):
     """Base of all answers."""
 
     model_config = ConfigDict(frozen=True)

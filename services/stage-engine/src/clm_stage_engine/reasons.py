@@ -7,16 +7,17 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from clm_common.instant import to_datetime
+from clm_common.runtime.models import Answer
 from clm_stage_engine.core import explain
 from clm_stage_engine.core.explain import Value
 from clm_stage_engine.core.fold import Kind
 from clm_stage_engine.views import Next, Outlook
 
 
-class Guard(BaseModel):
+class Guard(Answer):
     """One part of a move's condition, as it stood."""
 
     condition: str = Field(description="The part in words.")
@@ -26,7 +27,7 @@ class Guard(BaseModel):
     holds: bool
 
 
-class Alternative(BaseModel):
+class Alternative(Answer):
     """A move that was not taken."""
 
     move: str
@@ -35,7 +36,7 @@ class Alternative(BaseModel):
     unmet: list[Guard] = Field(description="Those that did not; empty: another move came first.")
 
 
-class Prospect(BaseModel):
+class Prospect(Answer):
     """A move that lies ahead."""
 
     move: str
@@ -48,7 +49,7 @@ class Prospect(BaseModel):
     )
 
 
-class Why(BaseModel):
+class Why(Answer):
     """Why a stage was entered: evaluating it again gives the same."""
 
     lifecycle: str
@@ -63,7 +64,7 @@ class Why(BaseModel):
     author: str | None = Field(default=None, description="Who decided it by hand.")
 
 
-class Entry(BaseModel):
+class Entry(Answer):
     """A touchpoint, or a stage change that stands."""
 
     at: datetime = Field(description="When it happened, in event time.")
@@ -91,7 +92,7 @@ class Entry(BaseModel):
     )
 
 
-class TimelinePage(BaseModel):
+class TimelinePage(Answer):
     """A piece of a profile's timeline, oldest first."""
 
     profile_id: UUID
@@ -104,7 +105,7 @@ class TimelinePage(BaseModel):
     )
 
 
-class Transition(BaseModel):
+class Transition(Answer):
     """A stage change that stands (or stood), explained."""
 
     id: UUID
@@ -129,7 +130,7 @@ class Due(Outlook):
     due: datetime
 
 
-class Ahead(BaseModel):
+class Ahead(Answer):
     """What could move somebody next."""
 
     at: datetime = Field(description="The instant it is told of.")
@@ -138,7 +139,7 @@ class Ahead(BaseModel):
     moves: list[Prospect] = Field(description="Every move that leads on, the nearest first.")
 
 
-class Explained(BaseModel):
+class Explained(Answer):
     """Why somebody is in their stage, and what could move them on."""
 
     profile_id: UUID

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from clm_common.contracts.touchpoint import TouchpointType
+from clm_common.runtime.models import Answer
 
 Next = Field(default=None, description="Pass it as `cursor` for the next page.")
 
 
-class Standing(BaseModel):
+class Standing(Answer):
     """Where somebody stands in a lifecycle."""
 
     stage: str
@@ -21,7 +22,7 @@ class Standing(BaseModel):
     definition: str = Field(description="The digest of the definition that decided.")
 
 
-class Profile(BaseModel):
+class Profile(Answer):
     """One customer, known or anonymous."""
 
     id: UUID
@@ -58,14 +59,14 @@ class Profile(BaseModel):
     )
 
 
-class ProfilePage(BaseModel):
+class ProfilePage(Answer):
     """Some profiles: of a stage in the order in which they entered it, else by id."""
 
     profiles: list[Profile]
     next: str | None = Next
 
 
-class Identity(BaseModel):
+class Identity(Answer):
     """An identifier that is a profile's."""
 
     kind: str = Field(description="`user_id`, `anonymous_id`, …")
@@ -75,7 +76,7 @@ class Identity(BaseModel):
     )
 
 
-class IdentityPage(BaseModel):
+class IdentityPage(Answer):
     """Some of a profile's identifiers, by kind and value."""
 
     profile_id: UUID
@@ -83,14 +84,14 @@ class IdentityPage(BaseModel):
     next: str | None = Next
 
 
-class Named(BaseModel):
+class Named(Answer):
     """An identifier that a decision is about."""
 
     kind: str = Field(description="`user_id`, `anonymous_id`, or of a match `email` and the like.")
     value: str
 
 
-class Decision(BaseModel):
+class Decision(Answer):
     """Somebody's decision about who is one person."""
 
     id: UUID
@@ -115,7 +116,7 @@ class Decision(BaseModel):
     )
 
 
-class DecisionPage(BaseModel):
+class DecisionPage(Answer):
     """Some of the decisions about a person, the newest first."""
 
     decisions: list[Decision]
@@ -127,7 +128,7 @@ class DecisionPage(BaseModel):
     next: str | None = Next
 
 
-class Touchpoint(BaseModel):
+class Touchpoint(Answer):
     """A touchpoint with all that it carried."""
 
     id: str = Field(description="source/message id.")
@@ -153,14 +154,14 @@ class LateTouchpoint(Touchpoint):
     profile_id: UUID | None = Field(description="Whose it is; null where nobody is known by it.")
 
 
-class LatePage(BaseModel):
+class LatePage(Answer):
     """Some of a workspace's late touchpoints, the newest arrival first."""
 
     touchpoints: list[LateTouchpoint]
     next: str | None = Next
 
 
-class TouchpointPage(BaseModel):
+class TouchpointPage(Answer):
     """A piece of a profile's touchpoints, newest first."""
 
     profile_id: UUID
@@ -175,14 +176,14 @@ class TouchpointPage(BaseModel):
     )
 
 
-class Outlook(BaseModel):
+class Outlook(Answer):
     """What happens at a deadline if nothing else happens before."""
 
     target: str = Field(description="The stage that is entered.")
     move: str = Field(description="The transition's name.")
 
 
-class Deadline(BaseModel):
+class Deadline(Answer):
     """The next instant at which time alone may move somebody."""
 
     profile_id: UUID
@@ -195,14 +196,14 @@ class Deadline(BaseModel):
     )
 
 
-class DeadlinePage(BaseModel):
+class DeadlinePage(Answer):
     """Some deadlines, the earliest first."""
 
     deadlines: list[Deadline]
     next: str | None = Next
 
 
-class StageCount(BaseModel):
+class StageCount(Answer):
     """How many are in a stage."""
 
     stage: str
@@ -210,7 +211,7 @@ class StageCount(BaseModel):
     people: int
 
 
-class StageCounts(BaseModel):
+class StageCounts(Answer):
     """The stages of the lifecycle in its order, those of earlier definitions last."""
 
     lifecycle: str
@@ -218,7 +219,7 @@ class StageCounts(BaseModel):
     stages: list[StageCount]
 
 
-class Stage(BaseModel):
+class Stage(Answer):
     """A stage as its lifecycle defines it."""
 
     key: str
@@ -227,7 +228,7 @@ class Stage(BaseModel):
     aliases: list[str]
 
 
-class Lifecycle(BaseModel):
+class Lifecycle(Answer):
     """A lifecycle that runs."""
 
     key: str
@@ -243,13 +244,13 @@ class Lifecycle(BaseModel):
     )
 
 
-class Lifecycles(BaseModel):
+class Lifecycles(Answer):
     """The lifecycles that run."""
 
     lifecycles: list[Lifecycle]
 
 
-class Progress(BaseModel):
+class Progress(Answer):
     """How much has been folded."""
 
     profiles: int = Field(description="Profiles of the workspace.")
@@ -260,14 +261,14 @@ class Progress(BaseModel):
     facts: dict[int, int] = Field(description="By partition: the seq of the newest fact.")
 
 
-class Store(BaseModel):
+class Store(Answer):
     """One of the places where a person was kept."""
 
     service: str
     done_at: datetime | None = Field(description="When everything there was erased; null: not yet.")
 
 
-class CleanTopic(BaseModel):
+class CleanTopic(Answer):
     """A topic that still holds what was published of a person, and until when."""
 
     topic: str
@@ -285,7 +286,7 @@ class CleanTopic(BaseModel):
     )
 
 
-class Erasure(BaseModel):
+class Erasure(Answer):
     """The receipt of an erasure; whose it was cannot be told from it."""
 
     id: UUID

@@ -9,9 +9,10 @@ from uuid import UUID, uuid4
 
 import msgspec
 from fastapi import FastAPI, Response
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from clm_common.errors import Rejected
+from clm_common.runtime.models import Answer
 from clm_ingest.api.shared import (
     Cursor,
     Document,
@@ -86,7 +87,7 @@ class Sample(Document):
     )  # Any: the sender's own JSON
 
 
-class HookView(BaseModel):
+class HookView(Answer):
     """A hook."""
 
     id: UUID
@@ -118,7 +119,7 @@ class HookWithSecret(HookView):
     secret: str | None = Field(description="Null if the sender's own was given, or is awaited.")
 
 
-class HookPage(BaseModel):
+class HookPage(Answer):
     """A workspace's hooks, oldest first."""
 
     hooks: list[HookView]
@@ -127,14 +128,14 @@ class HookPage(BaseModel):
     )
 
 
-class RefusedView(BaseModel):
+class RefusedView(Answer):
     """Something that would go to the quarantine."""
 
     code: str = Field(description="Why, a slug.")
     detail: str
 
 
-class RehearsalView(BaseModel):
+class RehearsalView(Answer):
     """What a webhook would become; nothing was sent or kept."""
 
     touchpoints: list[dict[str, Any]] = Field(description="In Segment's form.")  # Any: JSON

@@ -6,8 +6,9 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import FastAPI, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from clm_common.runtime.models import Answer
 from clm_ingest.api.shared import (
     IfMatch,
     Limit,
@@ -26,7 +27,7 @@ _WORKSPACE: Final = "/v1/admin/plan"
 _SOURCE: Final = "/v1/admin/sources/{source_id}/plan"
 
 
-class PlanView(BaseModel):
+class PlanView(Answer):
     """A tracking plan."""
 
     source: UUID | None = Field(
@@ -43,13 +44,13 @@ class PlanView(BaseModel):
         return cls.model_validate({n: getattr(stored, n) for n in stored.__struct_fields__})
 
 
-class PlanList(BaseModel):
+class PlanList(Answer):
     """A workspace's tracking plans, its own first."""
 
     plans: list[PlanView]
 
 
-class ViolationView(BaseModel):
+class ViolationView(Answer):
     """How often one rule was violated."""
 
     source: str = Field(description="The source's id.")
@@ -63,7 +64,7 @@ class ViolationView(BaseModel):
     last_seen: datetime
 
 
-class ViolationReport(BaseModel):
+class ViolationReport(Answer):
     """What was violated, the most frequent first."""
 
     violations: list[ViolationView]

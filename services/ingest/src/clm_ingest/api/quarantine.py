@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.errors import Rejected
+from clm_common.runtime.models import Answer
 from clm_common.runtime.tokens import Principal, require
 from clm_ingest.api.shared import Cursor, Document, Limit
 from clm_ingest.replay import Replayer, Still, ids_of
@@ -84,7 +85,7 @@ class Once(Document):
     )
 
 
-class LetterView(BaseModel):
+class LetterView(Answer):
     """A letter of the quarantine."""
 
     id: UUID
@@ -106,7 +107,7 @@ class LetterView(BaseModel):
         return cls.model_validate({**fields, **more})
 
 
-class LetterPage(BaseModel):
+class LetterPage(Answer):
     """Letters, newest first."""
 
     letters: list[LetterView]
@@ -130,7 +131,7 @@ class LetterDetail(LetterView):
     headers: dict[str, str] | None = Field(default=None, description="The record's headers.")
 
 
-class StillView(BaseModel):
+class StillView(Answer):
     """A letter that could not be replayed."""
 
     id: UUID
@@ -143,7 +144,7 @@ class StillView(BaseModel):
         return cls(id=still.letter.id, code=still.fault.code, detail=still.fault.detail)
 
 
-class Replayed(BaseModel):
+class Replayed(Answer):
     """What became of letters that were to be replayed."""
 
     replayed: list[UUID] = Field(description="Those that are touchpoints now.")

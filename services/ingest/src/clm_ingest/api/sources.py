@@ -7,9 +7,10 @@ from typing import Final, Self
 from uuid import UUID
 
 from fastapi import FastAPI, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from clm_common.errors import Rejected
+from clm_common.runtime.models import Answer
 from clm_ingest.api.shared import (
     Cursor,
     Document,
@@ -58,7 +59,7 @@ class Rotation(Document):
     )
 
 
-class SourceView(BaseModel):
+class SourceView(Answer):
     """A source."""
 
     id: UUID
@@ -86,7 +87,7 @@ class KeyedSource(SourceView):
     write_key: str
 
 
-class SourcePage(BaseModel):
+class SourcePage(Answer):
     """A workspace's sources, oldest first."""
 
     sources: list[SourceView]

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clm_common.errors import DefinitionError, Rejected
 from clm_common.instant import to_datetime
+from clm_common.runtime.models import Answer
 from clm_stage_engine.api.parts import Behind, Reader
 from clm_stage_engine.api.versions import Editor, Key, Number, Stage
 from clm_stage_engine.changing.sides import held_against, tried
@@ -48,7 +49,7 @@ class NewDiff(BaseModel):
     )
 
 
-class DiffView(BaseModel):
+class DiffView(Answer):
     """A diff that was asked for."""
 
     id: UUID

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clm_common.contracts.sealing import EVERYWHERE, MOST_KEYS, SCOPE
 from clm_common.errors import Rejected
+from clm_common.runtime.models import Answer
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind
 
@@ -28,7 +29,7 @@ class WantedKeys(BaseModel):
     )
 
 
-class GivenKeys(BaseModel):
+class GivenKeys(Answer):
     """Keys, all that were asked for."""
 
     keys: dict[UUID, str | None] = Field(

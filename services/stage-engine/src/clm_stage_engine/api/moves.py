@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID, move_id
 from clm_common.errors import Rejected
 from clm_common.instant import from_datetime, to_datetime
+from clm_common.runtime.models import Answer
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, Instant, Parts, Subject, find, unknown
 from clm_stage_engine.core.manual import ByHand, message
@@ -51,7 +52,7 @@ class NewMove(BaseModel):
     )
 
 
-class Move(BaseModel):
+class Move(Answer):
     """A move by hand, as it stands in the history or will in a moment."""
 
     id: str = Field(description="source/message id: the `cause` of the stage change.")

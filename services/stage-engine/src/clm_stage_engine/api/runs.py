@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Final
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from clm_common.errors import Rejected
+from clm_common.runtime.models import Answer
 from clm_stage_engine.api.parts import Behind, Parts
 from clm_stage_engine.api.versions import Editor, Key, Rolling
 from clm_stage_engine.store import eras, runs
@@ -17,7 +18,7 @@ from clm_stage_engine.store.runs import Action
 router: Final = APIRouter(tags=["lifecycles"])
 
 
-class RunView(BaseModel):
+class RunView(Answer):
     """A lifecycle was started or stopped beside the main one."""
 
     id: int

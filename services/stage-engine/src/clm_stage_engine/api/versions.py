@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from clm_common import catalog
 from clm_common.contracts.topics import TOUCHPOINTS
 from clm_common.errors import DefinitionError, Rejected
+from clm_common.runtime.models import Answer
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, Limit, Parts, Reader
 from clm_stage_engine.changing.files import LARGEST
@@ -83,7 +84,7 @@ class Rolling(BaseModel):
     note: Note = ""
 
 
-class VersionView(BaseModel):
+class VersionView(Answer):
     """A version of a lifecycle."""
 
     key: str
@@ -107,7 +108,7 @@ class VersionText(VersionView):
     yaml: str
 
 
-class EraView(BaseModel):
+class EraView(Answer):
     """From when on a version decides, and what became of the people in flight."""
 
     number: int = Field(description="The version's.")
@@ -116,7 +117,7 @@ class EraView(BaseModel):
     stages: dict[str, str] = Field(description="The new stage of each old one, where mapped.")
 
 
-class PublicationView(BaseModel):
+class PublicationView(Answer):
     """An act by which a version came to decide."""
 
     id: int
@@ -130,7 +131,7 @@ class PublicationView(BaseModel):
     eras: list[EraView] = Field(description="Which versions decide from then on, in turn.")
 
 
-class LifecycleHistory(BaseModel):
+class LifecycleHistory(Answer):
     """What was written and what was published, newest first."""
 
     key: str
@@ -138,7 +139,7 @@ class LifecycleHistory(BaseModel):
     publications: list[PublicationView]
 
 
-class SweepView(BaseModel):
+class SweepView(Answer):
     """How far everybody is folded again after the newest publication."""
 
     publication: int = Field(description="The publication's, or of a start or a stop its id.")

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from clm_common.instant import SECOND
+from clm_common.runtime.models import Answer
 from clm_common.runtime.tokens import Principal, require
 from clm_stage_engine.api.parts import Behind, Limit, Place
 from clm_stage_engine.core import outgoing
@@ -115,7 +116,7 @@ class Replay(BaseModel):
         return self
 
 
-class WebhookView(BaseModel):
+class WebhookView(Answer):
     """A webhook."""
 
     id: UUID
@@ -131,14 +132,14 @@ class WebhookView(BaseModel):
     secret: str | None = Field(None, description="Only in the answer that made it.")
 
 
-class WebhookPage(BaseModel):
+class WebhookPage(Answer):
     """Some webhooks, oldest first."""
 
     webhooks: list[WebhookView]
     next: str | None = Next
 
 
-class DeliveryView(BaseModel):
+class DeliveryView(Answer):
     """A message to an endpoint, and how its last try went."""
 
     id: int
@@ -153,20 +154,20 @@ class DeliveryView(BaseModel):
     reason: str | None = Field(description="Why the last try failed.")
 
 
-class DeliveryPage(BaseModel):
+class DeliveryPage(Answer):
     """Some deliveries, newest first."""
 
     deliveries: list[DeliveryView]
     next: str | None = Next
 
 
-class Replayed(BaseModel):
+class Replayed(Answer):
     """How many deliveries are tried anew."""
 
     replayed: int
 
 
-class Tried(BaseModel):
+class Tried(Answer):
     """What became of a test."""
 
     delivered: bool
