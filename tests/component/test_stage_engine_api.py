@@ -102,6 +102,21 @@ async def test_who_asks_wrongly_is_told_what_to_do(engine: Engine, client: Clien
     assert (await client.get(ada, scope="metrics:read")).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("asked", "slug"),
+    [
+        ({"lifecycle": "saas"}, "lifecycle.not_running"),
+        ({"stage": "conversio"}, "stage.unknown"),
+    ],
+)
+async def test_a_stream_that_would_tell_nothing_is_refused_before_it_begins(
+    client: Client, asked: dict[str, str], slug: str
+) -> None:
+    status, found, _ = await client.refusal("/v1/stream", **asked)
+
+    assert (status, found) == (404, slug)
+
+
 async def test_a_stage_lists_its_people_in_the_order_they_came(
     engine: Engine, client: Client
 ) -> None:

@@ -141,6 +141,40 @@ async def test_a_filter_and_the_workspace_decide_what_is_delivered(
     assert len(await listed(client, hook)) == 2
 
 
+async def test_a_filter_names_stages_by_key_or_alias(client: Client, place: Endpoint) -> None:
+    made = await subscribed(client, place.url, targets=["development", "conversion"])
+
+    changed = await client.patch(
+        f"/v1/webhooks/{made['id']}", {"filter": {"sources": ["development"]}}
+    )
+
+    assert made["filter"]["targets"] == ["conversion"]
+    assert changed.json()["filter"]["sources"] == ["conversion"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "slug", "advice"),
+    [
+        ({"targets": ["conversio"]}, "stage.unknown", "reach, acquisition, conversion"),
+        ({"sources": ["conversio"], "lifecycle": "reach"}, "stage.unknown", "'conversio'"),
+        ({"lifecycle": "saas"}, "lifecycle.not_running", "running: reach"),
+    ],
+)
+async def test_a_filter_that_nothing_could_pass_is_refused(
+    client: Client, place: Endpoint, wanted: Json, slug: str, advice: str
+) -> None:
+    made = await subscribed(client, place.url)
+
+    body = {"name": "crm", "url": place.url, "filter": wanted}
+    refused = await client.post("/v1/webhooks", body)
+    unchanged = await client.patch(f"/v1/webhooks/{made['id']}", {"filter": wanted})
+
+    for answer in (refused, unchanged):
+        found = answer.json()
+        assert (answer.status_code, found["slug"]) == (404, slug)
+        assert advice in found["detail"]
+
+
 async def test_an_endpoint_that_fails_is_tried_again_with_the_same_id_until_it_takes_it(
     engine: Engine, poster: Poster, client: Client, place: Endpoint
 ) -> None:

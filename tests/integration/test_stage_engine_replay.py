@@ -25,7 +25,7 @@ from clm_stage_engine.store import mending
 from clm_stage_engine.store.mending import Among
 from tests.support.commands import Done, program
 from tests.support.engine import NOW, Engine
-from tests.support.touchpoints import touchpoint
+from tests.support.touchpoints import alias, touchpoint
 
 ORDER = "Order Completed"
 PEOPLE = 30
@@ -116,6 +116,17 @@ async def test_a_damaged_row_is_found_and_mended_and_nobody_hears_of_it(
     assert await row(engine) == before
     assert engine.timeline("user_id", "u5") == river
     assert len(engine.facts()) == facts
+
+
+async def test_ids_that_only_an_alias_without_effect_names_are_not_missing(engine: Engine) -> None:
+    await engine.send(
+        *(alias(NOW - HOUR, user="u1", previous=f"never-seen-{number}") for number in range(25))
+    )
+    await engine.settled()
+
+    place = await replay(engine)
+
+    assert (place.differed, place.sample) == ({}, [])
 
 
 async def test_a_stage_change_that_is_not_in_the_history_is_taken_back_for_subscribers(

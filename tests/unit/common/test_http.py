@@ -104,6 +104,19 @@ async def test_a_wrong_body_is_told_by_pointer(client: httpx.AsyncClient) -> Non
     assert [error["pointer"] for error in found["errors"]] == ["#/name", "#/limits/a~1b"]
 
 
+@pytest.mark.parametrize("label", [None, "application/x-www-form-urlencoded", "text/plain"])
+async def test_a_body_that_nothing_calls_json_is_told_how_to_be_called(
+    client: httpx.AsyncClient, label: str | None
+) -> None:
+    headers = {} if label is None else {"content-type": label}
+
+    answer = await client.post("/sources/x", content=b'{"name": "a"}', headers=headers)
+
+    found = problem(answer)
+    assert (answer.status_code, found["slug"]) == (415, "request.media_type")
+    assert "Content-Type: application/json" in found["detail"]
+
+
 async def test_a_wrong_parameter_is_told_by_name(client: httpx.AsyncClient) -> None:
     answer = await client.post("/sources/x?size=12", json={"name": "a"})
 

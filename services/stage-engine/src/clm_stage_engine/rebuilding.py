@@ -190,8 +190,8 @@ class Rebuilding:
         again = refold(course, entry, past, (), journal, others=others)
         if kind is None and row is not None:
             kind = _differs(row, entry, again, journal, self._clock.now())
-        if kind is None:
-            return None
+        if kind is None or (kind == "missing" and past.is_empty and not journal.count):
+            return None  # an alias that joined nobody may name ids that nothing was sent of
         own = UUID(bytes=entry.id.bytes)
         live = _stand(entry) if row is None else _shown(row)
         return Difference(own, kind, live, _stand(again), journal.count)

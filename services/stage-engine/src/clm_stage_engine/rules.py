@@ -13,6 +13,7 @@ from msgspec import Struct
 from clm_stage_engine.beside import runs_by
 from clm_stage_engine.core.beside import Beside
 from clm_stage_engine.core.eras import Course, Place
+from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.running import Running
 
@@ -138,6 +139,23 @@ class Rules(Struct, frozen=True):
             return self.main(workspace)
         every = self.beside(workspace)
         return next((it.rule.whole for it in every if it.key == key), None)
+
+    def definitions(self, workspace: str, key: str) -> list[Lifecycle]:
+        """Give the definitions that decide, or decided, about some of a workspace's people.
+
+        Args:
+            workspace: whose people.
+            key: by which lifecycle; it runs there.
+
+        Returns:
+            The newest first, a canary's last.
+        """
+        if key == self.default.lifecycle.key:
+            rule = self.of.get(workspace)
+        else:
+            rule = next(it.rule for it in self.beside(workspace) if it.key == key)
+        every = (self.default, None) if rule is None else (rule.whole, rule.canary)
+        return [era.lifecycle for it in every if it for era in reversed(it.course.eras)]
 
     def main(self, workspace: str) -> Running:
         """Give what decides by the main lifecycle; see `running`."""

@@ -44,6 +44,12 @@ _DOCUMENTED: Final[dict[str, Any]] = {  # Any: a JSON document
     "description": "A problem (RFC 9457)",
     "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_UNLABELLED: Final = Problem(
+    status=415,
+    slug="request.media_type",
+    title="Unsupported Media Type",
+    detail="The body must be JSON and called so: send `Content-Type: application/json`.",
+)
 _PAGES: Final = frozenset({"/docs", "/docs/oauth2-redirect"})
 _OWN_ONLY: Final = (
     b"content-security-policy",
@@ -197,6 +203,8 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    if isinstance(error.body, bytes):  # it was not read: nothing said that it is JSON
+        return answer(_UNLABELLED)
     problem = Problem(
         status=422,
         slug="request.invalid",

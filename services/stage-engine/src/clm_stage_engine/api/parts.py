@@ -113,9 +113,33 @@ class Parts(Struct, frozen=True):
         """Give its definition; see `running`."""
         return self.running(workspace, key).lifecycle
 
+    def stages(self, workspace: str, lifecycle: str, name: str) -> tuple[str, ...]:
+        """Give the keys that a stage has, named by key or alias: other versions have other ones.
+
+        Args:
+            workspace: whose people.
+            lifecycle: the key of one that runs there.
+            name: the stage's.
+
+        Raises:
+            Rejected: 404; no version that decides about somebody knows it.
+        """
+        every = self.board.rules.definitions(workspace, lifecycle)
+        found = tuple(dict.fromkeys(it.names[name] for it in every if name in it.names))
+        if not found:
+            raise unknown_stage(every[0], name)
+        return found
+
     def beside(self, key: str) -> str | None:
         """Give the key of a lifecycle beside the main one; None of the main one."""
         return None if key == self.board.rules.default.lifecycle.key else key
+
+
+def unknown_stage(lifecycle: Lifecycle, name: str) -> Rejected:
+    """Say that a lifecycle has no such stage, and which it has."""
+    known = ", ".join(it.key for it in lifecycle.stages)
+    message = f"{lifecycle.key} has no stage {name!r}; its stages: {known}"
+    return Rejected(404, "stage.unknown", message)
 
 
 def parts(request: Request) -> Parts:

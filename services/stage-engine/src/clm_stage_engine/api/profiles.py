@@ -24,6 +24,7 @@ from clm_stage_engine.api.parts import (
     Subject,
     Word,
     unknown,
+    unknown_stage,
 )
 from clm_stage_engine.core.identifiers import Identifiers
 from clm_stage_engine.core.lifecycle import Lifecycle
@@ -132,9 +133,7 @@ def _refuse_unknown(lifecycle: Lifecycle, stage: str) -> None:
     Whoever stays with an earlier version may be in a stage that the present one has no more.
     """
     if stage not in lifecycle.names:
-        known = ", ".join(it.key for it in lifecycle.stages)
-        message = f"{lifecycle.key} has no stage {stage!r}; its stages: {known}"
-        raise Rejected(404, "stage.unknown", message)
+        raise unknown_stage(lifecycle, stage)
 
 
 def _stands(

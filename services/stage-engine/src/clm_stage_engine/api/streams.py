@@ -33,18 +33,9 @@ async def _hub(behind: Behind) -> Hub:
     return behind.live
 
 
-After = Annotated["Place | None", Depends(_after)]
-Live = Annotated[Hub, Depends(_hub)]
-
-
-@router.get(
-    "/v1/stream", summary="Stage changes as they happen", response_class=EventSourceResponse
-)
-async def stream_workspace(
+async def _wish(
     who: Reader,
     behind: Behind,
-    live: Live,
-    after: After,
     stage: Annotated[
         Word | None, Query(description="Only changes that enter or leave it, by key or alias.")
     ] = None,
@@ -55,6 +46,25 @@ async def stream_workspace(
             "the main one."
         ),
     ] = None,
+) -> Wish:
+    """Tell what somebody wants to hear, before the stream begins: then nothing can be refused."""
+    if stage is None and lifecycle is None:
+        return Wish(who.workspace)
+    key = behind.lifecycle(who.workspace, lifecycle).key
+    named = None if stage is None else behind.stages(who.workspace, key, stage)[0]
+    return Wish(who.workspace, stage=named, lifecycle=key)
+
+
+After = Annotated["Place | None", Depends(_after)]
+Live = Annotated[Hub, Depends(_hub)]
+Wanted = Annotated[Wish, Depends(_wish)]
+
+
+@router.get(
+    "/v1/stream", summary="Stage changes as they happen", response_class=EventSourceResponse
+)
+async def stream_workspace(
+    wish: Wanted, live: Live, after: After
 ) -> AsyncIterable[ServerSentEvent]:
     """Follow a workspace's stage changes: `stage_changed` events, retractions included.
 
@@ -63,11 +73,6 @@ async def stream_workspace(
     browsers do by themselves, and nothing is missed. `end` says why a stream ends: `too_slow`,
     `stopping`, or `renew` after an hour; connect again.
     """
-    wish = Wish(who.workspace)
-    if stage is not None or lifecycle is not None:
-        of = behind.lifecycle(who.workspace, lifecycle)
-        key = None if stage is None else of.names.get(stage, stage)
-        wish = Wish(who.workspace, stage=key, lifecycle=of.key)
     async for event in _events(live, wish, after):
         yield event
 

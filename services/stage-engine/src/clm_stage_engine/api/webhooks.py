@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from clm_common.instant import SECOND
 from clm_common.runtime.models import Answer
 from clm_common.runtime.tokens import Principal, require
-from clm_stage_engine.api.parts import Behind, Limit, Place
+from clm_stage_engine.api.parts import Behind, Limit, Parts, Place
 from clm_stage_engine.core import outgoing
 from clm_stage_engine.core.outgoing import SECRET_BYTES, State, signed, write_secret
 from clm_stage_engine.cursor import Page
@@ -49,20 +49,32 @@ class FilterBody(BaseModel):
         "named the main one's.",
     )
     sources: Stages = Field(
-        default=(), description="Only what leaves one of these stages; empty: all."
+        default=(),
+        description="Only what leaves one of these stages, by key or alias; empty: all.",
     )
     targets: Stages = Field(
-        default=(), description="Only what enters one of these stages; empty: all."
+        default=(),
+        description="Only what enters one of these stages, by key or alias; empty: all.",
     )
     retracted: bool = Field(default=True, description="Corrections, too: see how to subscribe.")
     historical: bool = Field(default=False, description="What follows from imported history, too.")
 
-    def of(self, main: str) -> outgoing.Filter:
-        """Give it as the core knows it; stages are those of the main lifecycle if none is named."""
+    def of(self, behind: Parts, workspace: str) -> outgoing.Filter:
+        """Give it as the core knows it; stages are those of the main lifecycle if none is named.
+
+        Raises:
+            Rejected: 404; the lifecycle does not run, or has no such stage.
+        """
         found = outgoing.Filter(**self.model_dump())
-        if found.lifecycle is None and (found.sources or found.targets):
-            return replace(found, lifecycle=main)
-        return found
+        if self.lifecycle is None and not (self.sources or self.targets):
+            return found
+        key = behind.lifecycle(workspace, self.lifecycle).key
+
+        def keys(names: Stages) -> tuple[str, ...]:
+            every = (it for name in names for it in behind.stages(workspace, key, name))
+            return tuple(dict.fromkeys(every))
+
+        return replace(found, lifecycle=key, sources=keys(self.sources), targets=keys(self.targets))
 
 
 class NewWebhook(BaseModel):
@@ -184,8 +196,7 @@ async def post_webhook(who: Owner, behind: Behind, body: NewWebhook) -> WebhookV
     """
     behind.outgoing.poster.check(body.url)
     secret = _new_secret()
-    main = behind.lifecycle(who.workspace).key
-    wanted = Change(body.name, body.url, body.filter.of(main))
+    wanted = Change(body.name, body.url, body.filter.of(behind, who.workspace))
     async with behind.database.transaction() as tx:
         made = await behind.outgoing.webhooks.add(tx, who.workspace, wanted, secret)
     return _view(made, secret)
@@ -218,7 +229,7 @@ async def patch_webhook(
     wanted = Change(
         body.name,
         body.url,
-        None if body.filter is None else body.filter.of(behind.lifecycle(who.workspace).key),
+        None if body.filter is None else body.filter.of(behind, who.workspace),
         UNSET if body.enabled is None else None if body.enabled else BY_HAND,
     )
     async with behind.database.transaction() as tx:
