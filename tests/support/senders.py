@@ -15,6 +15,8 @@ from tests.support.ingest import IngestProcess, records_of, until
 
 SENDERS: Final = 8
 PER_BATCH: Final = 20
+PAUSE: Final = 0.05
+"""Seconds between an answer and the next batch; without, every core is busy with them alone."""
 
 
 def event(message_id: str, customer: str) -> dict[str, str]:
@@ -91,5 +93,5 @@ async def _send(shop: IngestProcess, key: str, sender: int, stop: asyncio.Event)
             acknowledged += ids
         else:
             assert_asked_to_wait(answer)
-            await asyncio.sleep(0.05)
+        await asyncio.sleep(PAUSE)
     return acknowledged
