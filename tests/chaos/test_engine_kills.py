@@ -44,6 +44,9 @@ PEOPLE = 60
 VICTIMS = ("engine", "engine", "broker", "engine", "engine", "database")
 """Who is killed, in turn."""
 
+BETWEEN = (1.0, 2.5)
+"""Seconds between two kills: about a lease, so that most who are killed have partitions."""
+
 KILLS = int(os.environ.get("CLM_TEST_KILLS", "12"))
 """Of each test, with two engines and with three; 26 is what is run before a release."""
 
@@ -61,7 +64,7 @@ async def test_what_is_killed_in_turn_costs_no_fact_and_doubles_none(
         sending = asyncio.create_task(_send(world.kafka, stop))
         chance = random.Random(engines)
         for victim in itertools.islice(itertools.cycle(VICTIMS), KILLS):
-            await asyncio.sleep(chance.uniform(0.1, 1.5))
+            await asyncio.sleep(chance.uniform(*BETWEEN))
             await world.kill(victim, chance)
         stop.set()
         messages = await sending

@@ -20,7 +20,10 @@ from clm_common.contracts.topics import JOURNEY
 from clm_common.instant import DAY, MINUTE
 from tests.support.engagement import device, entered, identified, known, moved, taken_back
 from tests.support.engagement_process import Shop, engagement, shop
+from tests.support.processes import until_owning
 from tests.support.smtp import Mailbox, mailbox
+
+TOLD = {"CLM_MAIL_TIMEOUT": "3s", "CLM_LEASE_SECONDS": "2"}
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ async def box() -> AsyncGenerator[Mailbox]:
 
 @pytest.fixture
 async def acme(kafka_bootstrap: str, engagement_url: str, box: Mailbox) -> AsyncGenerator[Shop]:
-    async with shop(kafka_bootstrap, engagement_url, box.url, CLM_MAIL_TIMEOUT="3s") as opened:
+    async with shop(kafka_bootstrap, engagement_url, box.url, **TOLD) as opened:
         yield opened
 
 
@@ -236,14 +239,17 @@ async def test_a_storm_of_kills_sends_nobody_two_mails_and_forgets_nobody(
     chance = random.Random(7)
     for _ in range(6):
         async with engagement(acme, ready=False) as running:
-            await asyncio.sleep(chance.uniform(0.3, 3.0))
+            await until_owning(str(running.http.base_url))
+            await asyncio.sleep(chance.uniform(0.1, 0.6))
             running.kill()
             await running.process.wait()
 
     box.delay = 0.0
-    async with engagement(acme) as running:
-        await running.until("pending", 0, seconds=90)
+    async with engagement(acme) as running, asyncio.timeout(90):
         found = await running.messages()
+        while len(found) < 60 or any(it["state"] == "pending" for it in found):
+            await asyncio.sleep(0.1)
+            found = await running.messages()
 
     states = Counter(it["state"] for it in found)
     sent = {it["id"] for it in found if it["state"] == "sent"}

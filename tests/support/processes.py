@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
+
+import httpx
 
 from tests.support.forking import Forked, fork
+
+_OWNING: Final = re.compile(r"^clm_partition_owned\{.*\} [1-9]", re.MULTILINE)
 
 
 class ServiceProcess:
@@ -55,6 +61,13 @@ async def service(package: str, environment: Mapping[str, str]) -> AsyncGenerato
         await process.wait()
         await reading
         sys.stderr.write("".join(lines))
+
+
+async def until_owning(url: str) -> None:
+    """Wait until a service has partitions: one that is killed before has nothing to lose."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as http, asyncio.timeout(60):
+        while not _OWNING.search((await http.get("/metrics")).text):  # noqa: ASYNC110 - it is polled
+            await asyncio.sleep(0.05)
 
 
 async def follow(stream: asyncio.StreamReader, lines: list[str], port: asyncio.Future[int]) -> None:
