@@ -216,6 +216,16 @@ def test_a_map_that_names_an_absent_column_is_refused_with_its_line(tmp_path: Pa
         list(records_of(path, wrong))
 
 
+def test_a_map_that_names_a_column_that_is_there_twice_is_refused_with_its_line(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("kind,customer,at,cents,vip,customer\npurchase,7,02.07.2026 09:30,1999,yes,8\n")
+
+    with pytest.raises(DefinitionError, match=r"map\.yaml:4: userId\.column: several columns"):
+        list(records_of(path, entry()))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

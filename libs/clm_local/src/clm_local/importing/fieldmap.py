@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, Self
@@ -192,21 +192,24 @@ class FieldMap(Definition):
         }
 
 
-def check_columns(entry: Entry[FieldMap], columns: Collection[str]) -> None:
+def check_columns(entry: Entry[FieldMap], columns: Sequence[str]) -> None:
     """Hold a map against the columns that a file has.
 
     Raises:
-        DefinitionError: it names others; with file and line of each.
+        DefinitionError: it names others, or one that is there twice; with file and line of each.
     """
     named = _columns(entry.definition.model_dump(by_alias=True), ())
+    unfit = [_unfit(at, column, columns) for at, column in named if columns.count(column) != 1]
+    if unfit:
+        raise entry.refuse(unfit)
+
+
+def _unfit(at: Loc, column: str, columns: Sequence[str]) -> Problem:
+    if column in columns:
+        message = f"several columns are called {column!r}; rename all but the one that is meant"
+        return Problem("import.column_repeated", at, message)
     there = ", ".join(columns)
-    unknown = [
-        Problem("import.column_unknown", at, f"no column {column!r}; the file has {there}")
-        for at, column in named
-        if column not in columns
-    ]
-    if unknown:
-        raise entry.refuse(unknown)
+    return Problem("import.column_unknown", at, f"no column {column!r}; the file has {there}")
 
 
 def _columns(part: dict[str, Any], at: Loc) -> Iterable[tuple[Loc, str]]:  # Any: as dumped
