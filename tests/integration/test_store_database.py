@@ -57,6 +57,14 @@ async def test_a_transaction_commits_at_the_end_of_its_block(db: Database) -> No
     assert await count(db) == 3
 
 
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+async def test_json_is_written_as_text_and_read_as_values(db: Database, kind: str) -> None:
+    async with db.connection() as raw:
+        found = await raw.fetchval(f"SELECT $1::{kind}", '{"seen": [1, null, "größer"]}')
+
+    assert found == {"seen": [1, None, "größer"]}
+
+
 async def test_an_error_rolls_a_transaction_back_and_comes_out_as_it_was(db: Database) -> None:
     with pytest.raises(LookupError):
         await insert_and_fail(db)

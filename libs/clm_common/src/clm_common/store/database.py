@@ -1,15 +1,17 @@
 """A service's schema in PostgreSQL: pooled connections, transactions, and our names for its errors.
 
 What is lent out is the asyncpg connection itself, for `COPY`, `unnest` and statements at the
-driver's speed.
+driver's speed. Columns of JSON are written as text and read as values.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -191,6 +193,11 @@ class Database:
                 "database.too_old", f"CLM_DATABASE_URL: PostgreSQL {OLDEST} or newer is needed"
             ) from error
         _keep_alive(raw)
+        try:
+            await _read_json(raw)
+        except BaseException:
+            raw.terminate()
+            raise
         return raw
 
 
@@ -204,6 +211,26 @@ async def unhurried(tx: Connection) -> AsyncGenerator[None]:
     await tx.execute(_LIMIT, "0", "0")
     yield
     await tx.execute(_LIMIT, *before)
+
+
+async def _read_json(raw: Connection) -> None:
+    """Have the driver give JSON as values: left alone it gives the text."""
+    for kind, version in ("json", b""), ("jsonb", b"\x01"):
+        await raw.set_type_codec(
+            kind,
+            schema="pg_catalog",
+            format="binary",
+            encoder=partial(_stored, version),
+            decoder=partial(_value, version),
+        )
+
+
+def _stored(version: bytes, text: str) -> bytes:
+    return version + text.encode()
+
+
+def _value(version: bytes, stored: bytes) -> object:
+    return json.loads(stored[len(version) :])
 
 
 def _server_settings(schema: str, name: str, seconds: float) -> dict[str, str]:
