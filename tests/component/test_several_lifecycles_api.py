@@ -122,6 +122,33 @@ async def test_what_was_started_a_moment_ago_can_be_published_at_once(world: Wor
     assert (published.status_code, published.json()["number"]) == (200, 2)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/stages?lifecycle=shop",
+        "/v1/profiles?stage=buyer&lifecycle=shop",
+        f"/v1/profiles/{ADA}/explain?lifecycle=shop",
+    ],
+)
+async def test_what_another_process_has_started_a_moment_ago_can_be_asked_for(
+    world: World, path: str
+) -> None:
+    async with world.several.database.transaction() as tx:
+        await runs.act(tx, "local", "shop", "start", ("ada", ""))
+
+    await world.ask(path)
+
+
+async def test_people_can_be_moved_in_what_another_process_has_started_a_moment_ago(
+    world: World,
+) -> None:
+    async with world.several.database.transaction() as tx:
+        await runs.act(tx, "local", "shop", "start", ("ada", ""))
+
+    move = {"to": "gone", "lifecycle": "shop", "reason": "they told us"}
+    await world.tell(f"/v1/profiles/{ADA}/moves", move, 202)
+
+
 async def test_timeline_reasons_and_the_past_are_told_by_lifecycle(world: World) -> None:
     await world.several.swept((await world.tell("/v1/lifecycles/shop/start", {}))["id"])
 

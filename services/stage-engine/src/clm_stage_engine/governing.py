@@ -5,13 +5,15 @@ One lifecycle is the main one; others may run beside it, everywhere or in one wo
 Every process reads the publications again each second, so it acts by a new one within two. While
 PostgreSQL is away the known ones hold. What a batch goes by is one `Rules` from its begin to its
 end. For a second or two two processes may go by different ones; whoever was folded by the old one
-after that is found by the sweep (see `sweeping`), which waits until everybody knows.
+after that is found by the sweep (see `sweeping`), which waits until everybody knows. Whoever asks
+for a lifecycle that another process has started a moment ago is not refused (`Board.running`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -32,6 +34,9 @@ REFRESH: Final = 1.0
 
 PATIENCE: Final = 5.0
 """Seconds a reading may take before it is given up and tried again."""
+
+APART: Final = 0.2
+"""Seconds between two readings for those who ask for a lifecycle that is not known to run."""
 
 
 class Decree(Struct, frozen=True):
@@ -75,6 +80,9 @@ class Board:
         self._read = read
         self._compile = compile_
         self._numbered: dict[_Name, Running] = {}
+        self._reading = asyncio.Lock()
+        self._asked_at = -APART  # when the newest reading for those who ask began
+        self._next: asyncio.Task[None] | None = None  # the one that did not begin yet
 
     def default(self, key: str) -> Running | None:
         """Give a lifecycle as the installation's files have it; None where they have none."""
@@ -92,13 +100,40 @@ class Board:
             raise Rejected(409, "lifecycle.fixed", "this process takes no versions")
         return self._compile(text, 0).lifecycle
 
+    async def running(self, workspace: str, key: str | None = None) -> Running | None:
+        """Give what `Rules.running` does, also of what was started a moment ago, maybe elsewhere.
+
+        What is not known to run is looked up, once for all who ask meanwhile; who asks again
+        waits, so that nobody can have the publications read without end.
+
+        Raises:
+            Unavailable: it is not known to run, and PostgreSQL is away.
+        """
+        found = self.rules.running(workspace, key)
+        if found is None and self._read is not None:
+            self._next = self._next or asyncio.create_task(self._look_up())
+            await asyncio.shield(self._next)
+            found = self.rules.running(workspace, key)
+        return found
+
+    async def _look_up(self) -> None:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._asked_at + APART - clock())
+        self._asked_at, self._next = clock(), None
+        with suppress(DefinitionError):  # the rules stay as they were
+            await self.refresh()
+
     async def refresh(self) -> None:
-        """Read the publications now.
+        """Read the publications now; one reading ends before another begins.
 
         Raises:
             Unavailable: PostgreSQL is away; the rules stay as they were.
             DefinitionError: a version cannot be right by this release; they stay as they were.
         """
+        async with self._reading:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         if self._read is None or self._compile is None:
             return
         decree = await self._read()

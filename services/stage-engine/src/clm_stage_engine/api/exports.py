@@ -36,7 +36,7 @@ async def export_profile(who: Exporter, behind: Behind, profile_id: UUID) -> Str
     scope `profiles:export`.
     """
     asked = await find(behind, who, profile_id)
-    now, main = to_datetime(behind.clock.now()), behind.lifecycle(asked.workspace).key
+    now, main = to_datetime(behind.clock.now()), behind.main(asked.workspace).key
     pieces = export(behind.database, asked.workspace, asked.id, now, main)
     name = f'attachment; filename="profile-{asked.id}.json"'
     return StreamingResponse(

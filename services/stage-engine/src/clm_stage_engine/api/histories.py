@@ -55,7 +55,7 @@ async def get_explained(
 ) -> Explained:
     """Explain the transitions that stand (or stood), newest first, and what could come next."""
     page = Page(cursor, limit)
-    key = behind.lifecycle(asked.workspace, lifecycle).key
+    key = (await behind.lifecycle(asked.workspace, lifecycle)).key
     beside = behind.beside(key)
     rules, workspace = behind.board.rules, asked.workspace
     async with asked.look() as (db, mine):

@@ -99,7 +99,7 @@ async def post_move(
                 response.status_code = 200
                 return _repeated(asked, decision, known, before)
         present = await profiles.get(db, who.workspace, asked.id)
-        main = behind.lifecycle(who.workspace).key
+        main = behind.main(who.workspace).key
         await profiles.with_lifecycles(db, main, [] if present is None else [present])
     if present is None or not names:
         raise unknown(profile_id)
@@ -119,15 +119,15 @@ async def _decision(behind: Parts, who: Principal, profile: UUID, body: NewMove)
     Raises:
         Rejected: 422; there is no such lifecycle or stage.
     """
-    rules = behind.board.rules
-    main = rules.course(who.workspace, profile)
-    others = rules.others(who.workspace, profile) or ()
-    running = {main.lifecycle.key: main} | {it.key: it.course for it in others}
-    key = body.lifecycle or main.lifecycle.key
-    if key not in running:
-        message = f"no such lifecycle runs; it is {' or '.join(running)}"
+    if await behind.board.running(who.workspace, body.lifecycle) is None:
+        message = f"no such lifecycle runs; it is {' or '.join(behind.runs(who.workspace))}"
         raise Rejected(422, "move.lifecycle_unknown", message)
-    course = running[key]
+    rules = behind.board.rules
+    others = rules.others(who.workspace, profile) or ()
+    key = body.lifecycle or rules.default.lifecycle.key
+    course = next(
+        (it.course for it in others if it.key == key), rules.course(who.workspace, profile)
+    )
     lifecycle = course.lifecycle
     if course.only is None:
         async with behind.database.connection() as db:

@@ -19,7 +19,7 @@ router: Final = APIRouter(tags=["workspace"])
 @router.get("/v1/stages", summary="People per stage")
 async def get_stages(who: Reader, behind: Behind, lifecycle: Of = None) -> StageCounts:
     """Count who is in each stage now."""
-    of = behind.lifecycle(who.workspace, lifecycle)
+    of = await behind.lifecycle(who.workspace, lifecycle)
     async with behind.database.connection() as db:
         counts = await overview.stages(db, who.workspace, of, behind.beside(of.key))
     return StageCounts(lifecycle=of.key, definition=of.digest, stages=counts)
@@ -64,8 +64,9 @@ async def get_late(
 @router.get("/v1/lifecycles", summary="The lifecycles that run")
 async def get_lifecycles(who: Reader, behind: Behind) -> Lifecycles:
     """Give the definitions that decide, as data and as they were written, the main one first."""
-    beside = [it.rule.whole.view for it in behind.board.rules.beside(who.workspace)]
-    return Lifecycles(lifecycles=[behind.running(who.workspace).view, *beside])
+    rules = behind.board.rules
+    beside = [it.rule.whole.view for it in rules.beside(who.workspace)]
+    return Lifecycles(lifecycles=[rules.main(who.workspace).view, *beside])
 
 
 @router.get("/v1/progress", summary="How much has been folded")

@@ -26,7 +26,6 @@ from clm_stage_engine.live import Hub
 from clm_stage_engine.posting import Poster
 from clm_stage_engine.queries import sight as sights
 from clm_stage_engine.queries.sight import FOREVER, PRESENT, Sight
-from clm_stage_engine.running import Running
 from clm_stage_engine.store.keys import Keys
 from clm_stage_engine.store.webhooks import Webhooks
 
@@ -93,25 +92,30 @@ class Parts(Struct, frozen=True):
     outgoing: Outgoing
     keys: Keys
 
-    def running(self, workspace: str, key: str | None = None) -> Running:
+    def main(self, workspace: str) -> Lifecycle:
+        """Give the main lifecycle of a workspace's people, but for those of a canary."""
+        return self.board.rules.main(workspace).lifecycle
+
+    async def lifecycle(self, workspace: str, key: str | None) -> Lifecycle:
         """Give a lifecycle that decides about a workspace's people, but for those of a canary.
 
-        By default the main one.
+        By default the main one. To be called without a connection: it may read by one of its own.
 
         Raises:
             Rejected: 404; it does not run in this workspace.
+            Unavailable: it is not known to run, and PostgreSQL is away.
         """
-        found = self.board.rules.running(workspace, key)
+        found = await self.board.running(workspace, key)
         if found is None:
-            rules = self.board.rules
-            runs = [rules.default.lifecycle.key, *(it.key for it in rules.beside(workspace))]
-            message = f"{key} does not run in this workspace; running: {', '.join(runs)}"
+            runs = ", ".join(self.runs(workspace))
+            message = f"{key} does not run in this workspace; running: {runs}"
             raise Rejected(404, "lifecycle.not_running", message)
-        return found
+        return found.lifecycle
 
-    def lifecycle(self, workspace: str, key: str | None = None) -> Lifecycle:
-        """Give its definition; see `running`."""
-        return self.running(workspace, key).lifecycle
+    def runs(self, workspace: str) -> list[str]:
+        """Give the keys of the lifecycles that run in a workspace, the main one first."""
+        rules = self.board.rules
+        return [rules.default.lifecycle.key, *(it.key for it in rules.beside(workspace))]
 
     def stages(self, workspace: str, lifecycle: str, name: str) -> tuple[str, ...]:
         """Give the keys that a stage has, named by key or alias: other versions have other ones.

@@ -102,7 +102,9 @@ async def find_profiles(
     if stage is None and search.lifecycle is not None:
         raise Rejected(422, "profiles.stage_missing", "lifecycle needs stage")
     page = Page(search.cursor, search.limit)
-    lifecycle = None if stage is None else behind.lifecycle(who.workspace, search.lifecycle)
+    lifecycle = None
+    if stage is not None:
+        lifecycle = await behind.lifecycle(who.workspace, search.lifecycle)
     where = None if lifecycle is None or stage is None else _where(lifecycle, stage)
     async with behind.database.connection() as db:
         if named is not None:
@@ -113,7 +115,7 @@ async def find_profiles(
             found = await profiles.in_stage(db, who.workspace, where[1], entered, page)
         else:
             found = await profiles.in_stage_beside(db, who.workspace, where, entered, page)
-        main = behind.lifecycle(who.workspace).key
+        main = behind.main(who.workspace).key
         await profiles.with_lifecycles(db, main, found.profiles)
     if named is not None and where is not None:
         found.profiles = [it for it in found.profiles if _stands(it, where, entered)]
@@ -169,7 +171,7 @@ async def get_profile(asked: Asked, behind: Behind, response: Response) -> Profi
     With `as_of` the stage the person was in at that instant, as is known today; with `recorded`
     what was believed at that instant; with both, what was believed then about then.
     """
-    main = behind.lifecycle(asked.workspace).key
+    main = behind.main(asked.workspace).key
     async with asked.look() as (db, mine):
         found = await _seen(db, mine, main)
     if found is None:

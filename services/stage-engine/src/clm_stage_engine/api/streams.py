@@ -50,7 +50,7 @@ async def _wish(
     """Tell what somebody wants to hear, before the stream begins: then nothing can be refused."""
     if stage is None and lifecycle is None:
         return Wish(who.workspace)
-    key = behind.lifecycle(who.workspace, lifecycle).key
+    key = (await behind.lifecycle(who.workspace, lifecycle)).key
     named = None if stage is None else behind.stages(who.workspace, key, stage)[0]
     return Wish(who.workspace, stage=named, lifecycle=key)
 

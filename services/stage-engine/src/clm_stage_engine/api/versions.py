@@ -159,9 +159,7 @@ async def post_draft(who: Editor, behind: Behind, draft: Draft) -> VersionView:
         found = behind.board.compile(draft.yaml)
     except DefinitionError as error:
         raise Rejected(422, error.slug, error.message) from error
-    runs_here = await _runs(behind, who.workspace, found.key)
-    if not draft.beside:
-        _check_runs(behind, who.workspace, found.key, runs=runs_here)
+    runs_here = await _runs(behind, who.workspace, found.key, beside=draft.beside)
     written = Written(found.digest, draft.yaml, who.subject, draft.note)
     default = behind.board.default(found.key) if runs_here else None
     seed = None
@@ -203,10 +201,7 @@ async def post_publish(
     By the policy `re-derive` whoever it is about is folded again from their history: at once when
     something of theirs arrives, all others in the background. `progress` says how far that is.
     """
-    runs_here = await _runs(behind, who.workspace, key)
-    starts = publishing.beside and not runs_here
-    if not publishing.beside:
-        _check_runs(behind, who.workspace, key, runs=runs_here)
+    starts = not await _runs(behind, who.workspace, key, beside=publishing.beside)
     async with behind.database.transaction() as tx:
         await store.lock(tx, who.workspace, key)
         version = await store.get(tx, who.workspace, key, number)
@@ -227,8 +222,7 @@ async def post_publish(
 @router.post("/v1/lifecycles/{key}/rollback", summary="Go back")
 async def post_rollback(who: Editor, behind: Behind, key: Key, rolling: Rolling) -> PublicationView:
     """End a canary; where there is none, let the version decide that decided before this one."""
-    runs_here = await _runs(behind, who.workspace, key)
-    _check_runs(behind, who.workspace, key, runs=runs_here)
+    await _runs(behind, who.workspace, key)
     async with behind.database.transaction() as tx:
         act = await store.roll_back(tx, who.workspace, key, who.subject, rolling.note)
     return _act(key, act)
@@ -255,19 +249,18 @@ async def get_sweep(who: Reader, behind: Behind, key: Key) -> SweepView:
     )
 
 
-async def _runs(behind: Parts, workspace: str, key: str) -> bool:
-    """Tell whether a lifecycle runs here, also if it was started a moment ago, maybe elsewhere."""
-    board = behind.board
-    if board.rules.running(workspace, key) is None:
-        await board.refresh()
-    return board.rules.running(workspace, key) is not None
+async def _runs(behind: Parts, workspace: str, key: str, *, beside: bool = False) -> bool:
+    """Tell whether a lifecycle runs here, which it must unless it may be started beside the others.
 
-
-def _check_runs(behind: Parts, workspace: str, key: str, *, runs: bool) -> None:
-    if not runs:
-        main = behind.lifecycle(workspace).key
+    Raises:
+        Rejected: 409; it does not, and must.
+    """
+    runs_here = await behind.board.running(workspace, key) is not None
+    if not runs_here and not beside:
+        main = behind.main(workspace).key
         message = f"{key} does not run in this workspace, {main} does; `beside` starts it as well"
         raise Rejected(409, "lifecycle.not_running", message)
+    return runs_here
 
 
 def _view(it: store.Version) -> VersionView:

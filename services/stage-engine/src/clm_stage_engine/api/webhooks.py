@@ -59,7 +59,7 @@ class FilterBody(BaseModel):
     retracted: bool = Field(default=True, description="Corrections, too: see how to subscribe.")
     historical: bool = Field(default=False, description="What follows from imported history, too.")
 
-    def of(self, behind: Parts, workspace: str) -> outgoing.Filter:
+    async def of(self, behind: Parts, workspace: str) -> outgoing.Filter:
         """Give it as the core knows it; stages are those of the main lifecycle if none is named.
 
         Raises:
@@ -68,7 +68,7 @@ class FilterBody(BaseModel):
         found = outgoing.Filter(**self.model_dump())
         if self.lifecycle is None and not (self.sources or self.targets):
             return found
-        key = behind.lifecycle(workspace, self.lifecycle).key
+        key = (await behind.lifecycle(workspace, self.lifecycle)).key
 
         def keys(names: Stages) -> tuple[str, ...]:
             every = (it for name in names for it in behind.stages(workspace, key, name))
@@ -196,7 +196,7 @@ async def post_webhook(who: Owner, behind: Behind, body: NewWebhook) -> WebhookV
     """
     behind.outgoing.poster.check(body.url)
     secret = _new_secret()
-    wanted = Change(body.name, body.url, body.filter.of(behind, who.workspace))
+    wanted = Change(body.name, body.url, await body.filter.of(behind, who.workspace))
     async with behind.database.transaction() as tx:
         made = await behind.outgoing.webhooks.add(tx, who.workspace, wanted, secret)
     return _view(made, secret)
@@ -229,7 +229,7 @@ async def patch_webhook(
     wanted = Change(
         body.name,
         body.url,
-        None if body.filter is None else body.filter.of(behind, who.workspace),
+        None if body.filter is None else await body.filter.of(behind, who.workspace),
         UNSET if body.enabled is None else None if body.enabled else BY_HAND,
     )
     async with behind.database.transaction() as tx:
