@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
@@ -169,6 +170,31 @@ async def relay(bus: KafkaBus, last: int) -> int:
             await asyncio.sleep(0.2)
     await publisher.close()
     return opened - 1
+
+
+async def test_a_publisher_that_is_given_up_leaves_no_failure_that_nobody_looked_at(
+    kafka_node: Callable[[], KafkaNode],
+) -> None:
+    node = kafka_node()
+    await node.start()
+    bus = KafkaBus(node.bootstrap)
+    await bus.open()
+    publisher = bus.publisher(0)
+    await publisher.open()
+    await publisher.publish([messages(bus.topic, "1")], seq=1)
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, it: complaints.append(it["message"]))
+
+    node.kill()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await publisher.publish([messages(bus.topic, "2")], seq=2)
+    await publisher.close()
+
+    del publisher
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
 
 
 async def test_a_publisher_says_so_when_no_broker_answers() -> None:

@@ -16,7 +16,7 @@ from zlib import crc32
 from aiokafka import AIOKafkaProducer
 
 from clm_common.bus.columns import Columns
-from clm_common.bus.kafka.lifecycle import drain_waiters, retrieve
+from clm_common.bus.kafka.lifecycle import retrieve, retrieve_queued
 from clm_common.bus.kafka.records import Compression, Encoded, RecordBatch, bodies_of
 from clm_common.bus.ports import Message
 from clm_common.bus.size import BATCH_BYTES, refuse
@@ -159,7 +159,7 @@ class Batches:
         acknowledged: list[asyncio.Future[object]] = []
         for topic, partition, batch in self:
             future = await producer.send_batch(batch, topic, partition=partition)
-            for waiter in (future, *drain_waiters(producer, topic, partition)):
-                waiter.add_done_callback(retrieve)
+            future.add_done_callback(retrieve)
+            retrieve_queued(producer, topic, partition)
             acknowledged.append(future)
         await asyncio.gather(*acknowledged)

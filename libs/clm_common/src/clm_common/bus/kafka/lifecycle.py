@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from itertools import chain
 from typing import Any, Final, cast
 
 import structlog
@@ -69,9 +70,13 @@ async def discard(producer: AIOKafkaProducer) -> None:
     `AIOKafkaProducer.stop` alone waits until everything is delivered, for ever if need be.
     What was handed to a connection already may still land.
     """
-    accumulator = producer._message_accumulator  # noqa: SLF001 - no public way to give up
+    _retrieve_all(producer)
+    accumulator: Any = producer._message_accumulator  # noqa: SLF001 - no public way to give up; Any: untyped
+    tried = [it for it in chain(*accumulator._batches.values()) if it.retry_count]  # noqa: SLF001 - as above
+    accumulator._pending_batches.update(tried)  # noqa: SLF001 - where their callback removes them from
     accumulator.fail_all(ProducerClosed())
     await close(producer)
+    _retrieve_all(producer)  # its last tries have made others
 
 
 async def _end(ending: Coroutine[object, object, object]) -> None:
@@ -90,18 +95,33 @@ def sender_of(producer: AIOKafkaProducer) -> asyncio.Future[None]:
     return cast("asyncio.Future[None]", task)
 
 
-def drain_waiters(
-    producer: AIOKafkaProducer, topic: str, partition: int
-) -> list[asyncio.Future[object]]:
-    """Give futures that aiokafka fails without anybody looking, which asyncio would log."""
-    queued = producer._message_accumulator._batches.get((topic, partition), ())  # noqa: SLF001
-    return [batch._drain_waiter for batch in queued]  # noqa: SLF001 - there is no public way
+def retrieve_queued(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    """Look at what becomes of the batches that wait to be sent to a partition.
+
+    aiokafka fails futures of a batch at which nobody looks: that of its leaving, and that of its
+    acknowledgement once whoever waited was cancelled. asyncio would log them.
+    """
+    queued = producer._message_accumulator._batches.get((topic, partition), ())  # noqa: SLF001 - no public way
+    _retrieve_batches(queued)
 
 
-def transaction_waiter(producer: AIOKafkaProducer) -> asyncio.Future[object]:
-    """Give the future of the open transaction's end; aiokafka may fail it unseen, too."""
+def retrieve_transaction(producer: AIOKafkaProducer) -> None:
+    """Look at the end of the newest transaction, if there is one; it may be failed unseen, too."""
     manager: Any = producer._txn_manager  # noqa: SLF001 - no public way; Any: it is untyped
-    return cast("asyncio.Future[object]", manager.wait_for_transaction_end())
+    if manager is not None and (waiter := manager.wait_for_transaction_end()) is not None:
+        waiter.add_done_callback(retrieve)
+
+
+def _retrieve_all(producer: AIOKafkaProducer) -> None:
+    retrieve_transaction(producer)
+    accumulator: Any = producer._message_accumulator  # noqa: SLF001 - no public way; Any: it is untyped
+    _retrieve_batches(chain(accumulator._pending_batches, *accumulator._batches.values()))  # noqa: SLF001 - as above
+
+
+def _retrieve_batches(batches: Iterable[Any]) -> None:  # Any: aiokafka is untyped
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001 - there is no public way
+            future.add_done_callback(retrieve)
 
 
 def retrieve(future: asyncio.Future[object]) -> None:

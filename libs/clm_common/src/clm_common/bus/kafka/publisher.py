@@ -28,9 +28,8 @@ from clm_common.bus.kafka.lifecycle import (
     FOREIGN,
     close,
     discard,
-    retrieve,
+    retrieve_transaction,
     start,
-    transaction_waiter,
     translate,
 )
 from clm_common.bus.kafka.settings import KafkaSettings
@@ -157,7 +156,7 @@ class TransactionalPublisher:
 
     async def _transact(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         await producer.begin_transaction()
-        transaction_waiter(producer).add_done_callback(retrieve)
+        retrieve_transaction(producer)
         await batches.send(producer)
         self._committing = True
         await producer.commit_transaction()
