@@ -41,6 +41,7 @@ LOST: Final = 5
 """Races in a row: more than after which a handler forgets everything, if none has a name."""
 
 TABLET: Final = "tablet"
+NOBODY: Final = ("0", "-", "-1", "null", "nil", "none", "nan", "n/a", "undefined", "guest", "true")
 DRAFT: Final = catalog.load(definitions.SHIPPED, LifecycleFile)["reach"].definition.draft()
 
 
@@ -171,6 +172,14 @@ def verdicts() -> Counter[str]:
     )
 
 
+def blocked() -> Counter[str]:
+    """Give how many identifiers stood for nobody, in this process."""
+    (metric,) = telemetry.IDENTIFIERS_BLOCKED.collect()
+    return Counter(
+        {it.labels["kind"]: int(it.value) for it in metric.samples if it.name.endswith("_total")}
+    )
+
+
 def explained(engine: Engine, user: str) -> list[tuple[object, ...]]:
     """Give somebody's timeline as the whole history explains it."""
     every = [arrive(it) for it in engine.broker.records(TOUCHPOINTS.name)]
@@ -246,6 +255,25 @@ async def test_the_touchpoints_of_a_batch_that_lost_a_race_are_counted_once(
 
     assert len(race.tries) == 2
     assert verdicts() - before == {"applied": 3, "repeated": 1}
+
+
+async def test_the_blocked_identifiers_of_a_batch_that_lost_a_race_are_counted_once(
+    fresh: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = partition(PHONE)
+    race, before = Race(monkeypatch, where), blocked()
+    nobody = next(it for it in NOBODY if partition(it) == where)
+    mail: dict[str, object] = {"email": "test@example.com"}
+
+    await fresh.send(
+        touchpoint(NOW - 2 * HALF, user=nobody, anonymous=PHONE, event=ORDER),
+        touchpoint(NOW - HALF, user=customers(where)[0], kind="identify", traits=mail),
+        touchpoint(NOW - HALF, user=ADA, event=ORDER),
+    )
+    await fresh.settled()
+
+    assert len(race.tries) == 2
+    assert blocked() - before == {"user_id": 1, "email": 1}
 
 
 async def test_a_deadline_that_lost_a_race_fires_the_others_as_decided(

@@ -43,6 +43,7 @@ class Decided(Struct, frozen=True):
         decisions: about who is one person.
         met: the identities of its touchpoints.
         verdicts: how many touchpoints came to what; see `telemetry.TOUCHPOINTS`.
+        blocked: how many identifiers stand for nobody, by kind.
     """
 
     journal: Journal
@@ -58,6 +59,7 @@ class Decided(Struct, frozen=True):
     decisions: Sequence[Decision] = ()
     met: Sequence[IdentityRow] = ()
     verdicts: Mapping[str, int] = {}
+    blocked: Mapping[str, int] = {}
 
     @property
     def facts(self) -> int:
@@ -67,7 +69,7 @@ class Decided(Struct, frozen=True):
     @property
     def refused(self) -> Sequence[Refusal]:
         """The records that can never be processed."""
-        return self.basis.refused
+        return self.basis.intake.refused
 
     @property
     def _stretch(self) -> Stretch | None:
@@ -128,6 +130,8 @@ class Decided(Struct, frozen=True):
             telemetry.STAGE_CHANGES.labels(stage).inc(count)
         for verdict, count in self.verdicts.items():
             telemetry.TOUCHPOINTS.labels(verdict).inc(count)
+        for kind, count in self.blocked.items():
+            telemetry.IDENTIFIERS_BLOCKED.labels(kind).inc(count)
         if self.journal.count:
             self.relay.offer(
                 self.journal.first, self.journal.last, river.pieces(self.journal.facts)

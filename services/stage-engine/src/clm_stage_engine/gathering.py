@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from clm_common import telemetry
 from clm_common.bus.ports import Record
 from clm_common.contracts.ids import ANONYMOUS_ID, USER_ID
 from clm_common.errors import InvalidMessage
@@ -23,32 +24,49 @@ from clm_stage_engine.store import reading, snapshots
 from clm_stage_engine.store.writing import Named
 
 
-def take_in(
-    records: Sequence[Record], identifiers: Identifiers
-) -> tuple[list[Arrival], list[Refusal]]:
+class Intake(Struct, frozen=True):
+    """What records hold.
+
+    Attributes:
+        taken: the touchpoints.
+        refused: the records that are none, or nobody's.
+        blocked: how many identifiers stand for nobody, by kind.
+    """
+
+    taken: Sequence[Arrival] = ()
+    refused: Sequence[Refusal] = ()
+    blocked: Mapping[str, int] = {}
+
+
+NOBODY: Final = Intake()
+"""What no records hold."""
+
+
+def take_in(records: Sequence[Record], identifiers: Identifiers) -> Intake:
     """Read records; what is no touchpoint, or nobody's, is refused with its reason."""
-    arrivals: list[Arrival] = []
+    taken: list[Arrival] = []
     refused: list[Refusal] = []
+    blocked = Counter[str]()
     for record in records:
         try:
-            arrivals.append(_unblocked(arrive(record), identifiers))
+            taken.append(_unblocked(arrive(record), identifiers, blocked))
         except InvalidMessage as error:
             refused.append(Refusal(record, error))
-    return arrivals, refused
+    return Intake(taken, refused, blocked)
 
 
-def _unblocked(arrival: Arrival, identifiers: Identifiers) -> Arrival:
-    """Take away the ids that stand for nobody.
+def _unblocked(arrival: Arrival, identifiers: Identifiers, blocked: Counter[str]) -> Arrival:
+    """Take away the ids that stand for nobody, and count them.
 
     Raises:
         InvalidMessage: none is left.
     """
     user, anonymous = arrival.user, arrival.anonymous
     if user is not None and identifiers.user_blocked(user[2]):
-        telemetry.IDENTIFIERS_BLOCKED.labels(USER_ID).inc()
+        blocked[USER_ID] += 1
         user = None
     if anonymous is not None and identifiers.anonymous_blocked(anonymous[2]):
-        telemetry.IDENTIFIERS_BLOCKED.labels(ANONYMOUS_ID).inc()
+        blocked[ANONYMOUS_ID] += 1
         anonymous = None
     if user is arrival.user and anonymous is arrival.anonymous:
         return arrival
@@ -62,21 +80,25 @@ def _unblocked(arrival: Arrival, identifiers: Identifiers) -> Arrival:
 
 def named(
     pairs: Sequence[tuple[Arrival, IdentityRow]], identifiers: Identifiers
-) -> dict[tuple[str, str, UUID], Named]:
-    """Give the attributes that touchpoints name, of each the one said first."""
+) -> tuple[list[Named], Counter[str]]:
+    """Give the attributes that touchpoints name, of each the one said first.
+
+    With them how many stand for nobody, by kind.
+    """
     found: dict[tuple[str, str, UUID], Named] = {}
+    blocked = Counter[str]()
     for arrival, row in pairs:
         if arrival.type not in NAMING:  # most are none; asking would cost a call for each
             continue
         for said in identifiers.said(arrival.type, arrival.body):
             if said.value is None:
-                telemetry.IDENTIFIERS_BLOCKED.labels(identifiers.known(said.kind)).inc()
+                blocked[identifiers.known(said.kind)] += 1
                 continue
             new = Named(arrival.time, arrival.message_id, row, said.kind, said.value)
             key = (said.kind, said.value, row.id)
             if key not in found or new.place < found[key].place:
                 found[key] = new
-    return found
+    return [*found.values()], blocked
 
 
 async def once(

@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -117,11 +118,8 @@ class TouchpointHandler:
         self._rules = self._board.rules
         await self._relay.room()
         kept = self._cache.left_of(records, self._rules)
-        if kept is None:
-            taken, refused = take_in(records, self._identifiers)
-        else:
-            taken, refused = kept.basis.taken, kept.basis.refused
-        known = await self._forgetting.sift(tx, taken)
+        intake = take_in(records, self._identifiers) if kept is None else kept.basis.intake
+        known = await self._forgetting.sift(tx, intake.taken)
         counted, late = await self._lateness.part(tx, known)
         resolved = await self._resolver.resolve(tx, counted)
         arrivals, resolution = resolved.arrivals, resolved.resolution
@@ -132,16 +130,21 @@ class TouchpointHandler:
         changed = await self._folder.fold(tx, self._rules, mine, resolution, journal, kept)
         verdicts = {
             "applied": len(journal.history),
-            "erased": len(taken) - len(known),
+            "erased": len(intake.taken) - len(known),
             "late": len(late),
             "decision": len(counted) - len(arrivals),
         }
-        verdicts["repeated"] = len(taken) - sum(verdicts.values())
-        basis = Basis(self._rules, records, taken, refused, mine, resolution.moved)
+        verdicts["repeated"] = len(intake.taken) - sum(verdicts.values())
+        basis = Basis(self._rules, records, intake, mine, resolution.moved)
         decided = self._decided(journal, changed, resolution, basis)
-        said = [*named(claimed, self._identifiers).values()]
+        said, blocked = named(claimed, self._identifiers)
         return replace(
-            decided, named=said, late=late, decisions=resolved.decisions, verdicts=verdicts
+            decided,
+            named=said,
+            late=late,
+            decisions=resolved.decisions,
+            verdicts=verdicts,
+            blocked=blocked + Counter(intake.blocked),
         )
 
     async def wake(self, tx: Connection) -> Decided | Erasing | Retiring | None:

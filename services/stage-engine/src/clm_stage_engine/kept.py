@@ -12,14 +12,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from clm_common.bus.ports import Record
-from clm_common.runtime.handler import Refusal
-from clm_stage_engine.arrivals import Arrival
 from clm_stage_engine.core.identity import Moved
 from clm_stage_engine.folding import Claimed
+from clm_stage_engine.gathering import NOBODY, Intake
 from clm_stage_engine.journal import Journal, Piece
 from clm_stage_engine.profiles import ERASED, Entry
 from clm_stage_engine.rules import Rules
@@ -73,8 +72,7 @@ class Basis(Struct, frozen=True):
     Attributes:
         rules: what decided.
         records: what was read; nothing where a deadline was due.
-        taken: the touchpoints among the records.
-        refused: the other records.
+        intake: what the records hold.
         mine: the touchpoints that count, by profile.
         moved: the identities that went to another profile.
         due: whom it is about where nothing was read.
@@ -82,8 +80,7 @@ class Basis(Struct, frozen=True):
 
     rules: Rules
     records: Sequence[Record] = ()
-    taken: list[Arrival] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    intake: Intake = NOBODY
     mine: Mapping[UUID, list[Claimed]] = {}
     moved: Sequence[Moved] = ()
     due: Due | None = None
