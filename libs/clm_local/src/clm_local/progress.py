@@ -12,8 +12,10 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 
@@ -26,6 +28,20 @@ class Report(Protocol):
 
 def silent(what: str, done: int, total: int, /) -> None:
     """Report to nobody."""
+
+
+def passing(console: Console) -> Progress:
+    """Give a bar that goes away at the end.
+
+    On 60 columns it leaves room for the `^C` of whoever interrupts it: a line that wraps stays.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
 
 
 @contextlib.contextmanager

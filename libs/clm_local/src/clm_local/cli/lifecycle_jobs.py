@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import msgspec
-from rich.progress import Progress
 
 from clm_local.cli import connecting, screen
 from clm_local.cli.lifecycle_versions import EVERY
 from clm_local.errors import LocalError
 from clm_local.lifecycles import Asked, Diff, Lifecycles
+from clm_local.progress import passing
 from clm_stage_engine.changing import table
 from clm_stage_engine.changing.comparison import Answer
 
@@ -32,8 +32,7 @@ def compare(number: int, asked: Asked, *, lifecycle: str | None, as_json: bool) 
         job = engine.compare(lifecycle or engine.running(), number, asked)
         with _going_on(job.id):
             screen.err.print(f"Diff {job.id} was asked for.")
-            ended = _watched(engine, job)
-    _tell(ended, as_json=as_json)
+            _answer(engine, job, as_json=as_json)
 
 
 def follow(name: UUID, *, as_json: bool) -> None:
@@ -45,8 +44,7 @@ def follow(name: UUID, *, as_json: bool) -> None:
     with connecting.to(Lifecycles, seconds=DAY) as engine:
         job = engine.diff(name)
         with _going_on(name):
-            ended = _watched(engine, job)
-    _tell(ended, as_json=as_json)
+            _answer(engine, job, as_json=as_json)
 
 
 def cancel(name: UUID) -> None:
@@ -73,9 +71,14 @@ def _going_on(name: UUID) -> Generator[None]:
         raise LocalError(error.slug, f"{error.message} Go on with `{again}`.") from error
 
 
+def _answer(engine: Lifecycles, job: Diff, *, as_json: bool) -> None:
+    """Wait until a job has ended, and print what came of it."""
+    _tell(_watched(engine, job), as_json=as_json)
+
+
 def _watched(engine: Lifecycles, job: Diff) -> Diff:
     """Wait until a job has ended."""
-    with Progress(console=screen.err, transient=True) as progress:
+    with passing(screen.err) as progress:
         task = progress.add_task("", total=None)
         while not job.ended:
             what = "waiting for its turn" if job.state == "waiting" else "comparing people"

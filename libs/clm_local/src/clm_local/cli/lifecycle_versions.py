@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from clm_local.cli import connecting, screen
 from clm_local.errors import LocalError
 from clm_local.lifecycles import Lifecycles, Publication, Terms
+from clm_local.progress import passing
 
 EVERY = 0.5
 """Seconds between two questions for the progress."""
@@ -96,7 +96,7 @@ def _folded(engine: Lifecycles, key: str, number: int, *, wait: bool) -> None:
     if not wait:
         screen.out.print("[dim]People are folded again in the background.[/]")
         return
-    with Progress(console=screen.err, transient=True) as progress:
+    with passing(screen.err) as progress:
         task = progress.add_task("folding people again", total=None)
         while not (found := engine.progress(key)).done and found.publication >= number:
             progress.update(task, completed=found.partitions_done, total=found.partitions)

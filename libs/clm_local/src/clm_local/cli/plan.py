@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import msgspec
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from clm_common.bus.kafka import PartitionReader
@@ -17,6 +16,7 @@ from clm_local.cli import connecting, screen
 from clm_local.errors import LocalError
 from clm_local.inference import Inference
 from clm_local.plans import Plans
+from clm_local.progress import passing
 from clm_local.sources import Sources
 
 
@@ -101,7 +101,7 @@ def infer(
 
 async def _learn(bootstrap: str, wanted: seen.Range) -> Inference:
     learnt = Inference()
-    with Progress(console=screen.err, transient=True) as progress:
+    with passing(screen.err) as progress:
         task = progress.add_task("reading touchpoints", total=None)
 
         def report(done: int, total: int) -> None:
