@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import typer
@@ -15,6 +15,8 @@ lifecycle = typer.Typer(
 
 EXAMPLES = 3
 """People shown of each kind of difference, where nobody says how many."""
+
+MEANINGLESS = "has no meaning with --job; leave it out"
 
 File = Annotated[str, typer.Argument(help="The definition, YAML; - reads stdin.")]
 Policy = Annotated[
@@ -86,43 +88,82 @@ def lifecycle_diff(  # noqa: PLR0913 - the options of one command
     A file is compared here: interrupted, the same command goes on where it was. A version is
     compared by stage-engine: interrupted, it runs on, and --job ID shows it again.
     """
-    from clm_local.cli import lifecycle as command
-
-    own: Map[str, object] = {"--workspace": workspace, "--restart": restart}
+    given = _Diff(against, workspace, sample, examples, policy, mapping or [], of, json, restart)
     if job is not None:
-        from clm_local.cli import lifecycle_jobs as jobs
-
-        said: Map[str, object] = {
-            "FILE": file,
-            "--against": against,
-            "--lifecycle": of,
-            "--sample": sample,
-            "--examples": examples != EXAMPLES,
-            "--policy": policy != "re-derive",
-            "--map": mapping,
-        }
-        _refuse({**said, **own}, "has no meaning with --job; leave it out")
-        jobs.cancel(job) if cancel else jobs.follow(job, as_json=json)
+        _refuse({"FILE": file}, MEANINGLESS)
+        _diff_of_job(job, given, cancel=cancel)
         return
     _refuse({"--cancel": cancel}, "needs --job ID")
     if file is None:
         message = "name a definition's file or a version's number, or --job ID"
         raise typer.BadParameter(message, param_hint="FILE")
     if file.isdecimal():
-        from clm_local.cli import lifecycle_jobs as jobs
-        from clm_local.lifecycles import Asked
+        _diff_of_version(int(file), given)
+    else:
+        _diff_of_file(file, given)
 
-        _refuse(own, "is for a file; a version is compared in the workspace run here, as a job")
-        share = 1.0 if sample is None else sample
-        terms = Asked(_number(against), share, examples, policy, lifecycle_mapping(mapping))
-        jobs.compare(int(file), terms, lifecycle=of, as_json=json)
-        return
-    _refuse({"--lifecycle": of}, "is for a version's number; a file says itself of which it is")
-    chosen = {"--against": against, "--workspace": workspace, "--sample": sample}
+
+class _Diff(NamedTuple):
+    """The options of `clm lifecycle diff` that do not choose its form."""
+
+    against: str | None
+    workspace: str | None
+    sample: float | None
+    examples: int
+    policy: str
+    mapping: list[str]
+    of: str | None
+    json: bool
+    restart: bool
+
+
+def _diff_of_job(job: UUID, given: _Diff, *, cancel: bool) -> None:
+    from clm_local.cli import lifecycle_jobs as command
+
+    said = {
+        "--against": given.against,
+        "--lifecycle": given.of,
+        "--sample": given.sample,
+        "--examples": given.examples != EXAMPLES,
+        "--policy": given.policy != "re-derive",
+        "--map": given.mapping,
+        "--workspace": given.workspace,
+        "--restart": given.restart,
+    }
+    _refuse(said, MEANINGLESS)
+    if cancel:
+        command.cancel(job)
+    else:
+        command.follow(job, as_json=given.json)
+
+
+def _diff_of_version(number: int, given: _Diff) -> None:
+    from clm_local.cli import lifecycle_jobs as command
+    from clm_local.lifecycles import Asked
+
+    own = {"--workspace": given.workspace, "--restart": given.restart}
+    _refuse(own, "is for a file; a version is compared in the workspace run here, as a job")
+    share = 1.0 if given.sample is None else given.sample
+    mapping = lifecycle_mapping(given.mapping)
+    terms = Asked(_number(given.against), share, given.examples, given.policy, mapping)
+    command.compare(number, terms, lifecycle=given.of, as_json=given.json)
+
+
+def _diff_of_file(file: str, given: _Diff) -> None:
+    from clm_local.cli import lifecycle as command
+
+    own = {"--lifecycle": given.of}
+    _refuse(own, "is for a version's number; a file says itself of which it is")
+    chosen = {
+        "--against": given.against,
+        "--workspace": given.workspace,
+        "--sample": given.sample,
+        "--policy": given.policy,
+    }
     options = [f"{name}={it}" for name, it in chosen.items() if it is not None]
-    options += [f"--policy={policy}", *(f"--map={it}" for it in mapping or ())]
-    flags = ["--json"] if json else []
-    command.diff(file, [*options, f"--examples={examples}", *flags], restart=restart)
+    options += [*(f"--map={it}" for it in given.mapping), f"--examples={given.examples}"]
+    options += ["--json"] if given.json else []
+    command.diff(file, options, restart=given.restart)
 
 
 def _refuse(given: Map[str, object], why: str) -> None:
