@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from clm_common.errors import RaceLost, Unavailable
+from clm_common.store import database
 from clm_common.store.database import Database, unhurried
 
 SCHEMA = "shop"
@@ -55,6 +56,40 @@ async def test_a_transaction_commits_at_the_end_of_its_block(db: Database) -> No
         await tx.execute("INSERT INTO visit (id) VALUES (3)")
 
     assert await count(db) == 3
+
+
+async def test_the_connection_that_came_back_last_is_lent_first(db: Database) -> None:
+    async with db.connection():
+        second = await session_of(db)
+        third = await session_of(db)
+
+    assert third == second
+
+
+async def test_who_waits_in_vain_for_a_connection_is_told_that_all_are_lent(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_TAKE", 0.05)
+    async with db.connection(), db.connection(), db.connection():
+        with pytest.raises(Unavailable, match="in use"):
+            await db.ping()
+
+    await db.ping()
+
+
+async def test_what_is_lent_out_when_the_pool_closes_is_ended(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_CLOSE", 0.05)
+    db = Database(database_url, schema="public")
+
+    async def close_amid() -> None:
+        async with db.connection() as raw:
+            await db.__aexit__(None, None, None)
+            await raw.fetchval("SELECT 1")
+
+    with pytest.raises(Unavailable):
+        await close_amid()
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonb"])

@@ -1,16 +1,19 @@
 """A service's schema in PostgreSQL: pooled connections, transactions, and our names for its errors.
 
-What is lent out is the asyncpg connection itself, for `COPY`, `unnest` and statements at the
-driver's speed. Columns of JSON are written as text and read as values.
+What is lent out is a connection of asyncpg's pool, for `COPY`, `unnest` and statements at the
+driver's speed: the one that came back last; one that died while it lay there is replaced. Columns
+of JSON are written as text and read as values.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,18 +21,19 @@ from typing import Any, Final, Self
 import asyncpg
 from pydantic import SecretStr
 
-from clm_common.errors import SettingsError
+from clm_common.errors import SettingsError, Unavailable
 from clm_common.settings import ServiceSettings
-from clm_common.store.faults import translated
-from clm_common.store.pool import Pool
+from clm_common.store.faults import translate, translated
 
 Connection = Any  # Any: asyncpg publishes no types
+Pool = Any  # Any: likewise
 
 OLDEST: Final = 17
 """The oldest PostgreSQL we run on: `transaction_timeout` came with it."""
 
 _CONNECT: Final = 5
 _TAKE: Final = 5.0
+_CLOSE: Final = 2.0
 _KEEPALIVE: Final = {
     "TCP_KEEPIDLE": 5,  # seconds
     "TCP_KEEPINTVL": 2,  # seconds
@@ -77,7 +81,8 @@ class Database:
         self._schema = schema
         self._seconds = seconds
         self._server_settings = _server_settings(schema, name, seconds)
-        self._pool = Pool(self.connect, size=size, patience=_TAKE)
+        self._size = size
+        self._pool: Pool | None = None
 
     @classmethod
     def of(
@@ -154,8 +159,16 @@ class Database:
             Unavailable: PostgreSQL is away.
         """
         with translated():
-            async with self._pool.lend() as raw:
+            pool = await self._opened()
+            raw = await _take(pool)
+            try:
                 yield raw
+            except BaseException as error:
+                if _is_broken(raw, error):
+                    _end(raw)
+                raise
+            finally:
+                await pool.release(raw)
 
     async def ping(self) -> None:
         """Return if PostgreSQL answers now; raises `Unavailable` otherwise."""
@@ -172,8 +185,33 @@ class Database:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close every connection."""
-        await self._pool.close()
+        """Close every connection; what is still lent out is ended."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    async def _opened(self) -> Pool:
+        """Give the pool; it opens connections when they are needed and keeps them."""
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(
+                min_size=0,
+                max_size=self._size,
+                max_queries=sys.maxsize,
+                max_inactive_connection_lifetime=0,
+                connect=self._for_pool,
+                reset=_as_it_is,
+            )
+            await self._pool
+        return self._pool
+
+    async def _for_pool(self, *_: object, **__: object) -> Connection:
+        """Open a connection, whatever the pool would open by itself."""
+        return await self.connect()
 
     async def connect(self) -> Connection:
         """Open a connection as the pool's are; it is the caller's, who closes it.
@@ -251,13 +289,47 @@ def _server_settings(schema: str, name: str, seconds: float) -> dict[str, str]:
     }
 
 
+async def _take(pool: Pool) -> Connection:
+    try:
+        return await pool.acquire(timeout=_TAKE)
+    except TimeoutError:
+        if pool.get_size() < pool.get_max_size():
+            raise
+        raise Unavailable(
+            "database.pool_exhausted", "all connections to PostgreSQL are in use"
+        ) from None
+
+
+async def _as_it_is(raw: Connection) -> None:
+    """Leave a connection that comes back as it is: nothing of ours outlives a transaction in it."""
+
+
+def _is_broken(raw: Connection, error: BaseException) -> bool:
+    """Tell whether a connection must not be lent again."""
+    return _is_gone(raw) or raw.is_in_transaction() or isinstance(translate(error), Unavailable)
+
+
+def _is_gone(raw: Connection) -> bool:
+    """Tell whether a connection is closed; of one that died in use the pool has let go already."""
+    try:
+        return bool(raw.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
+def _end(raw: Connection) -> None:
+    """End a connection at once, if it has not ended."""
+    with suppress(asyncpg.InterfaceError):
+        raw.terminate()
+
+
 async def _roll_back(raw: Connection, block: Any) -> None:  # Any: asyncpg's transaction
     """Roll back; where that fails the session ends, and the error that led here stays in sight."""
     try:
-        if not raw.is_closed():
+        if not _is_gone(raw):
             await block.rollback()
     except Exception:  # noqa: BLE001 - whatever the driver says, the session ends
-        raw.terminate()
+        _end(raw)
 
 
 def _keep_alive(raw: Connection) -> None:

@@ -75,14 +75,15 @@ def _is_closed(error: BaseException) -> bool:
     """Tell whether the driver complains about a connection that is gone, not about our code.
 
     Where the server's last word came in but the socket is still open, asyncpg cannot begin an
-    operation (InternalClientError); a COPY that is fed meets uvloop's own RuntimeError.
+    operation (InternalClientError); a COPY that is fed meets uvloop's own RuntimeError. Of a
+    connection that died while it was lent out the pool lets go at once.
     """
     if isinstance(error, asyncpg.InternalClientError):
         return True
     said = str(error)
-    return (isinstance(error, asyncpg.InterfaceError) and "closed" in said) or (
-        isinstance(error, RuntimeError) and "the handler is closed" in said
-    )
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in said or "released back to the pool" in said
+    return isinstance(error, RuntimeError) and "the handler is closed" in said
 
 
 def _first_line(error: BaseException) -> str:
