@@ -40,6 +40,7 @@ from clm_common.store.database import Database
 from clm_common.store.migrations import migrate
 from clm_common.store.offsets import Claim, Leases
 from clm_stage_engine import definitions, identity_file
+from clm_stage_engine.batch import write_together
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.erased import Erased
 from clm_stage_engine.governing import Board
@@ -142,6 +143,7 @@ async def worker(
             ),
             open_handler=open_handler,
             clock=SystemClock(),
+            together=write_together,
         )
         stop = asyncio.Event()
         cpu, wall = time.process_time(), time.perf_counter()

@@ -12,6 +12,7 @@ import pytest
 
 from clm_common import catalog, telemetry
 from clm_common.bus.memory import MemoryBroker
+from clm_common.bus.ports import Record
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import PARTITIONS, TOUCHPOINTS, partition_of
 from clm_common.instant import DAY, from_rfc3339
@@ -22,11 +23,13 @@ from clm_stage_engine.batch import Decided
 from clm_stage_engine.core.beside import Beside
 from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.erasing import Erasing
 from clm_stage_engine.folding import Claimed, Past
 from clm_stage_engine.handlers import TouchpointHandler
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.lifecycle_file import LifecycleFile
 from clm_stage_engine.profiles import Entry
+from clm_stage_engine.retention import Retiring
 from clm_stage_engine.store import reading
 from tests.support.engine import NOW, Engine
 from tests.support.naive_fold import naive_fold
@@ -118,23 +121,39 @@ class Race:
     def __init__(self, patch: pytest.MonkeyPatch, where: int) -> None:
         self.tries = list[Decided]()
         decided, overtaken = asyncio.Event(), asyncio.Event()
-        write, committed = Decided.write, Decided.committed
+        decide, wake = TouchpointHandler.decide, TouchpointHandler.wake
+        committed = Decided.committed
 
-        async def hold(batch: Decided, tx: Connection, first_seq: int) -> None:
+        async def hold(batch: Decided) -> None:
             if batch.journal.partition == where:
                 self.tries.append(batch)
                 decided.set()
                 await asyncio.wait_for(overtaken.wait(), 30)
             else:
                 await asyncio.wait_for(decided.wait(), 30)
-            await write(batch, tx, first_seq)
+
+        async def held_decide(
+            handler: TouchpointHandler, tx: Connection, records: Sequence[Record]
+        ) -> Decided:
+            batch = await decide(handler, tx, records)
+            await hold(batch)
+            return batch
+
+        async def held_wake(
+            handler: TouchpointHandler, tx: Connection
+        ) -> Decided | Erasing | Retiring | None:
+            batch = await wake(handler, tx)
+            if isinstance(batch, Decided):
+                await hold(batch)
+            return batch
 
         def tell(batch: Decided) -> None:
             committed(batch)
             if batch.journal.partition != where and of(ADA) in batch.entries:
                 overtaken.set()
 
-        patch.setattr(Decided, "write", hold)
+        patch.setattr(TouchpointHandler, "decide", held_decide)
+        patch.setattr(TouchpointHandler, "wake", held_wake)
         patch.setattr(Decided, "committed", tell)
 
 
@@ -300,17 +319,20 @@ async def test_who_loses_about_one_profile_again_and_again_forgets_nobody_else(
     fresh: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where, neighbour = partition(PHONE), customers(partition(PHONE))[0]
-    folds, write = Folds(monkeypatch, where), Decided.write
+    folds, decide = Folds(monkeypatch, where), TouchpointHandler.decide
     tries, forgotten = list[int](), list[TouchpointHandler]()
 
-    async def overtaken(batch: Decided, tx: Connection, first_seq: int) -> None:
+    async def overtaken(
+        handler: TouchpointHandler, tx: Connection, records: Sequence[Record]
+    ) -> Decided:
+        batch = await decide(handler, tx, records)
         if batch.journal.partition == where and len(tries) < LOST:
-            tries.append(first_seq)
+            tries.append(batch.journal.first)
             statement = "UPDATE profile SET version = version + 1 WHERE id = $1"
             await fresh.fetch(statement, of(ADA))
-        await write(batch, tx, first_seq)
+        return batch
 
-    monkeypatch.setattr(Decided, "write", overtaken)
+    monkeypatch.setattr(TouchpointHandler, "decide", overtaken)
     monkeypatch.setattr(TouchpointHandler, "forget", forgotten.append)
     await fresh.send(
         touchpoint(NOW - 2 * HALF, anonymous=PHONE, event=ORDER),

@@ -21,6 +21,7 @@ from clm_common.runtime.worker import Worker
 from clm_common.store.database import Database
 from clm_common.store.offsets import Claim, Leases
 from clm_stage_engine import definitions, identity_file, store
+from clm_stage_engine.batch import write_together
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.core.channel import Channels
 from clm_stage_engine.core.eras import Course
@@ -97,6 +98,7 @@ class Engine:
             ),
             open_handler=self._open,
             clock=self.clock,
+            together=write_together,
         )
 
     async def _open(self, claim: Claim) -> TouchpointHandler:

@@ -46,10 +46,10 @@ class RaceLost(ClmError):
     """Another transaction changed a row that this one decided upon; decide again and retry.
 
     Attributes:
-        named: it is known which rows, and whoever remembered them has dropped them.
+        rows: which rows, as far as it is known; whoever remembered them has dropped them.
     """
 
-    named = False
+    rows: frozenset[object] = frozenset()
 
 
 class DefinitionError(ClmError):

@@ -29,6 +29,7 @@ from clm_stage_engine import definitions, housekeeping
 from clm_stage_engine.answers import open_answers
 from clm_stage_engine.api import make_app
 from clm_stage_engine.api.parts import Outgoing
+from clm_stage_engine.batch import write_together
 from clm_stage_engine.changing.jobs import Diffs
 from clm_stage_engine.channel_file import load_channels, own_channels
 from clm_stage_engine.core.channel import Channels
@@ -106,7 +107,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             pings=parts.pings,
             prepare=partial(prepare, parts, board, beside),
             tasks={
-                "worker": parts.worker(TOUCHPOINTS, handlers).run,
+                "worker": parts.worker(TOUCHPOINTS, handlers, together=write_together).run,
                 "lifecycles": board.stay_fresh,
                 "diffs": diffs.run,
                 "answers": parts.worker(ERASURES, open_answers, reader=answers).run,

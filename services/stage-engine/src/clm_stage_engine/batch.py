@@ -20,7 +20,7 @@ from clm_stage_engine.core.merging import Decision
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.kept import Basis, Kept
 from clm_stage_engine.profiles import Entry
-from clm_stage_engine.store import decisions, lateness, saving, writing
+from clm_stage_engine.store import decisions, lateness, packing, saving, writing
 from clm_stage_engine.store.lateness import Late
 from clm_stage_engine.store.saving import ProfilesRaced
 from clm_stage_engine.sweeping import Stretch
@@ -72,59 +72,37 @@ class Decided(Struct, frozen=True):
         return self.basis.intake.refused
 
     @property
-    def _stretch(self) -> Stretch | None:
+    def stretch(self) -> Stretch | None:
         """The piece of a sweep that it does."""
         return None if self.basis.due is None else self.basis.due.stretch
 
-    async def write(self, tx: Connection, first_seq: int) -> None:
-        """Write everything set-wise.
+    @property
+    def touched(self) -> AbstractSet[UUID] | None:
+        """The profiles and identities that it changes or relies on; see `Sharing`."""
+        if self.late or self.decisions or self.stretch is not None:
+            return None
+        rows = {it.row.id for it in self.writes}
+        return rows.union(self.entries, (it.id for it in self.relied), (it.id for it in self.met))
 
-        Profiles before the check of identities: whoever moves an identity also writes both
-        profiles, so that after our version check passed nobody can move one unseen.
+    async def write(self, tx: Connection, first_seq: int) -> None:
+        """Write everything; see `write_together`."""
+        await write_together(tx, [(self, first_seq)])
+
+    def check_numbers(self, first_seq: int) -> None:
+        """See that its facts have the numbers that the fence gives them.
 
         Raises:
-            RaceLost: a profile or identity has changed since it was read. Where only profiles did,
-                those who did not stand when the same records are decided about again; where an
-                identity did, whose the touchpoints are may be wrong, and nothing stands.
+            RaceLost: they have others.
         """
-        try:
-            await self._write(tx, first_seq)
-        except ProfilesRaced as error:
-            self._evict(error.profiles)
-            pieces, after = self.journal.pieces(), self.entries
-            self.cache.kept = Kept(self.basis, error.profiles, after, pieces)
-            raise
-        except BaseException:
-            self._evict(None)
-            raise
-
-    async def _write(self, tx: Connection, first_seq: int) -> None:
-        journal = self.journal
-        if first_seq != journal.first:
-            raise RaceLost("batch.numbered", f"seq {journal.first} was expected, not {first_seq}")
-        await writing.add_identities(tx, [it.row for it in self.writes if it.expected is None])
-        await writing.change_identities(
-            tx, [(it.row, it.expected) for it in self.writes if it.expected is not None]
-        )
-        await saving.save_profiles(
-            tx, [(entry, self.wakes.get(entry.id)) for entry in self.entries.values()]
-        )
-        await writing.check_identities(tx, self.relied)
-        await writing.add_named(tx, self.named)
-        await lateness.add(tx, self.late)
-        await decisions.add(tx, self.decisions)
-        await writing.append_history(tx, journal.history)
-        await writing.append_changes(tx, journal.partition, journal.changes)
-        await writing.append_explanations(tx, journal.explanations)
-        await writing.append_moves(tx, journal.partition, journal.moves)
-        if self._stretch is not None:
-            await self._stretch.write(tx)
+        expected = self.journal.first
+        if first_seq != expected:
+            raise RaceLost("batch.numbered", f"seq {expected} was expected, not {first_seq}")
 
     def committed(self) -> None:
         """Keep what is in the rows now, count it, and hand the facts over."""
         self.cache.keep(self.entries.values(), [*self.relied, *(it.row for it in self.writes)])
-        if self._stretch is not None:
-            self._stretch.committed()
+        if self.stretch is not None:
+            self.stretch.committed()
         entered = Counter([change.target for _, change in self.journal.changes])
         for stage, count in entered.items():
             telemetry.STAGE_CHANGES.labels(stage).inc(count)
@@ -137,6 +115,18 @@ class Decided(Struct, frozen=True):
                 self.journal.first, self.journal.last, river.pieces(self.journal.facts)
             )
 
+    def raced(self, rows: AbstractSet[object] | None) -> None:
+        """Take note that it was not written, as some profiles have changed, or nobody knows what.
+
+        Those who have not stand when the same records are decided about again.
+        """
+        mine = None if rows is None else self.entries.keys() & rows
+        if mine:
+            pieces = self.journal.pieces()
+            self.cache.kept = Kept(self.basis, mine, self.entries, pieces)
+        if mine is None or mine:
+            self._evict(mine)
+
     def _evict(self, raced: AbstractSet[UUID] | None) -> None:
         """Drop from memory what is outdated: some profiles and what maps to them, or everything."""
         rows = [*self.relied, *self.met, *(it.row for it in self.writes)]
@@ -144,3 +134,54 @@ class Decided(Struct, frozen=True):
         outdated = [it for it in rows if raced is None or it.profile_id in raced]
         keys = [(it.workspace, it.kind, it.value) for it in outdated]
         self.cache.evict(self.entries if raced is None else raced, keys)
+
+
+async def write_together(tx: Connection, numbered: Sequence[tuple[Decided, int]]) -> None:
+    """Write batches set-wise, each with its first sequence number.
+
+    Profiles before the check of identities: whoever moves an identity also writes both profiles, so
+    that after our version check passed nobody can move one unseen.
+
+    Raises:
+        RaceLost: a profile or identity has changed since it was read. Where only profiles did,
+            those who did not stand when the same records are decided about again; where an identity
+            did, whose the touchpoints are may be wrong, and nothing stands.
+    """
+    batches = [batch for batch, _ in numbered]
+    try:
+        for batch, first in numbered:
+            batch.check_numbers(first)
+        await _write(tx, batches)
+    except ProfilesRaced as error:
+        for batch in batches:
+            batch.raced(error.rows)
+        raise
+    except BaseException:
+        for batch in batches:
+            batch.raced(None)
+        raise
+
+
+async def _write(tx: Connection, batches: Sequence[Decided]) -> None:
+    writes = [it for batch in batches for it in batch.writes]
+    journals = [batch.journal for batch in batches]
+    await writing.add_identities(tx, [it.row for it in writes if it.expected is None])
+    await writing.change_identities(
+        tx, [(it.row, it.expected) for it in writes if it.expected is not None]
+    )
+    await saving.save_profiles(
+        tx, [(it, batch.wakes.get(it.id)) for batch in batches for it in batch.entries.values()]
+    )
+    await writing.check_identities(tx, [it for batch in batches for it in batch.relied])
+    await writing.add_named(tx, [it for batch in batches for it in batch.named])
+    await lateness.add(tx, [it for batch in batches for it in batch.late])
+    await decisions.add(tx, [it for batch in batches for it in batch.decisions])
+    await writing.append_history(tx, [row for it in journals for row in it.history])
+    await writing.append_changes(
+        tx, [packing.change(it.partition, *fact) for it in journals for fact in it.changes]
+    )
+    await writing.append_explanations(tx, [row for it in journals for row in it.explanations])
+    await writing.append_moves(tx, [(it.partition, *fact) for it in journals for fact in it.moves])
+    for batch in batches:
+        if batch.stretch is not None:
+            await batch.stretch.write(tx)

@@ -16,6 +16,7 @@ from clm_common.runtime.handler import OpenHandler
 from clm_common.runtime.journey_keys import JourneyKeys
 from clm_common.runtime.opening import Opener
 from clm_common.runtime.probes import Ping
+from clm_common.runtime.sharing import WriteTogether
 from clm_common.runtime.worker import Worker
 from clm_common.settings import ServiceSettings
 from clm_common.settings_river import RiverSettings
@@ -79,7 +80,12 @@ class Plant(Struct, frozen=True):
         await check_topics(self.kafka, topics)
 
     def worker(
-        self, topic: Topic, open_handler: OpenHandler, *, reader: Reader | None = None
+        self,
+        topic: Topic,
+        open_handler: OpenHandler,
+        *,
+        reader: Reader | None = None,
+        together: WriteTogether | None = None,
     ) -> Worker:
         """Make the worker that takes this process's share of a topic.
 
@@ -87,6 +93,7 @@ class Plant(Struct, frozen=True):
             topic: the topic.
             open_handler: makes the handler of a partition that was just taken.
             reader: a second worker's own; two cannot share one.
+            together: writes batches of several partitions, where the handlers' can be.
         """
         leases = Leases(
             self.database,
@@ -104,6 +111,7 @@ class Plant(Struct, frozen=True):
             open_handler=open_handler,
             clock=self.clock,
             opener=self.opener,
+            together=together,
         )
 
 

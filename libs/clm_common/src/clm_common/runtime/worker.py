@@ -1,9 +1,9 @@
 """The worker: has the batches of the partitions it holds decided and written, once each.
 
-Per partition and batch, in one PostgreSQL transaction: the handler reads and decides, the fence
-proves the ownership and moves the offset, the handler writes; then the commit. Partitions are held
-by leases (`store.offsets`), read from the offset in PostgreSQL on, and given back between batches.
-A partition whose batch takes long does not keep the others waiting (`turns`).
+Partitions are held by leases (`store.offsets`), read from the offset in PostgreSQL on, and given
+back between batches. Each batch is decided by its partition's handler and written in a transaction
+that moves the offset (`transactions`). A partition whose batch takes long does not keep the others
+waiting (`turns`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from itertools import count
-from time import perf_counter
 from typing import Final
 
 import structlog
@@ -23,13 +22,15 @@ from clm_common.bus.ports import Producer, Reader, Record
 from clm_common.clock import Clock
 from clm_common.errors import OwnershipLost, RaceLost, Unavailable
 from clm_common.runtime import collector, pace
-from clm_common.runtime.burial import bury
-from clm_common.runtime.handler import Batch, Handler, OpenHandler
-from clm_common.runtime.opening import Opened, Opener, as_read
+from clm_common.runtime.handler import Handler, OpenHandler
+from clm_common.runtime.lag import watch_lag
+from clm_common.runtime.opening import Opened, Opener
 from clm_common.runtime.retry import Backoff, pause
+from clm_common.runtime.sharing import WriteTogether
+from clm_common.runtime.transactions import Transactions
 from clm_common.runtime.turns import Turns
 from clm_common.store.database import Database
-from clm_common.store.offsets import Claim, Leases, fence
+from clm_common.store.offsets import Claim, Leases
 
 log = structlog.get_logger()
 
@@ -47,9 +48,6 @@ STUBBORN: Final = 2
 
 PAUSE: Final = 0.02
 """Seconds; the wait after a lost race grows by at most this much each time, with jitter."""
-
-LAG: Final = 5.0
-"""Seconds between two looks at how many records wait."""
 
 SIDE_BY_SIDE: Final = 8
 """Partitions that have a transaction open at the same time."""
@@ -85,6 +83,7 @@ class Worker:
         open_handler: OpenHandler,
         clock: Clock,
         opener: Opener | None = None,
+        together: WriteTogether | None = None,
     ) -> None:
         """Make a worker.
 
@@ -97,15 +96,16 @@ class Worker:
             open_handler: makes the handler of a partition that was just taken.
             clock: stamps dead letters.
             opener: opens what is sealed, where the topic may hold such records.
+            together: writes batches of several partitions, where the handlers' can be (`Sharing`).
         """
         self._topic = topic
         self._reader = reader
-        self._producer = producer
-        self._database = database
         self._leases = leases
         self._open = open_handler
-        self._clock = clock
         self._opener = opener
+        self._transactions = Transactions(
+            topic, database, producer, clock, lease=leases.lease, together=together
+        )
         self._owned: dict[int, Owned] = {}
         self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
         self._closing: set[asyncio.Task[None]] = set()
@@ -121,10 +121,14 @@ class Worker:
         Raises:
             ClmError: something that waiting cannot mend; the process should end.
         """
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._beat(stop), name="leases")
-            tasks.create_task(self._watch_lag(stop), name="lag")
-            await self._work(stop)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._beat(stop), name="leases")
+                watching = watch_lag(self._topic, self._reader, self._offsets, stop)
+                tasks.create_task(watching, name="lag")
+                await self._work(stop)
+        finally:
+            await self._transactions.close()
         await self._leave()
 
     async def _beat(self, stop: asyncio.Event) -> None:
@@ -176,9 +180,11 @@ class Worker:
 
     def _assign(self) -> None:
         telemetry.PARTITIONS_OWNED.labels(self._topic).set(len(self._owned))
-        self._reader.assign(
-            {(self._topic, each): owned.claim.next_offset for each, owned in self._owned.items()}
-        )
+        self._reader.assign({(self._topic, each): at for each, at in self._offsets().items()})
+
+    def _offsets(self) -> dict[int, int]:
+        """Give the offset of the next record to handle of every partition it holds."""
+        return {each: owned.claim.next_offset for each, owned in self._owned.items()}
 
     async def _work(self, stop: asyncio.Event) -> None:
         backoff = Backoff("worker", topic=self._topic)
@@ -252,54 +258,18 @@ class Worker:
         batch, unnamed = None, 0
         for attempt in count():
             try:
-                batch = await self._transact(owned, records, opened)
+                batch = await self._transactions.settle(owned.claim, owned.handler, records, opened)
                 break
             except RaceLost as error:
                 telemetry.RACES.labels(self._topic).inc()
                 log.info("batch.race", partition=owned.claim.partition, reason=error.slug)
-                unnamed += not error.named
+                unnamed += not error.rows
                 if unnamed > STUBBORN:
                     owned.handler.forget()
                 await asyncio.sleep(random.uniform(0, PAUSE * min(attempt, 10)))  # noqa: S311 - jitter keeps no secret
         if batch is not None:
             batch.committed()
         return batch is not None
-
-    async def _watch_lag(self, stop: asyncio.Event) -> None:
-        """Tell every few seconds how many records wait, for dashboards and autoscaling."""
-        while not stop.is_set():
-            try:
-                ends = await self._reader.end_offsets(self._topic) if self._owned else {}
-                lag = sum(
-                    ends[it] - own.claim.next_offset
-                    for it, own in self._owned.items()
-                    if it in ends
-                )
-                telemetry.WORKER_LAG.labels(self._topic).set(max(0, lag))
-            except Unavailable:
-                log.debug("worker.lag_unknown", topic=self._topic)
-            await pause(stop, LAG)
-
-    async def _transact(
-        self, owned: Owned, records: Sequence[Record], opened: Opened
-    ) -> Batch | None:
-        claim, handler = owned.claim, owned.handler
-        end = records[-1].offset + 1 if records else claim.next_offset
-        began = perf_counter()
-        async with self._database.transaction() as tx:
-            decide = handler.decide(tx, opened.records) if records else handler.wake(tx)
-            batch = await decide
-            if batch is None:
-                return None
-            refused = [*opened.refused, *as_read(batch.refused)]
-            await bury(self._producer, refused, now=self._clock.now())
-            first = await fence(tx, claim, end=end, facts=batch.facts, lease=self._leases.lease)
-            await batch.write(tx, first)
-        claim.next_offset = end
-        claim.next_seq = first + batch.facts
-        telemetry.WORKER_RECORDS.labels(self._topic).inc(len(records))
-        telemetry.WORKER_BATCH_SECONDS.labels(self._topic).observe(perf_counter() - began)
-        return batch
 
     async def _leave(self) -> None:
         """Give every partition back at once, after their handlers have drained side by side."""

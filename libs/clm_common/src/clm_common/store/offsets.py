@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from msgspec import Struct
@@ -51,12 +51,14 @@ TABLES: Final = (
 """What a service's first migration creates; see `store.upgrading.create_fence`."""
 
 _FENCE: Final = """
-    UPDATE consumer_partition
-    SET next_offset = $5,
-        next_seq = next_seq + $6,
+    UPDATE consumer_partition AS held
+    SET next_offset = moved.until, next_seq = held.next_seq + moved.facts,
         lease_until = clock_timestamp() + $7::interval
-    WHERE topic = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4
-    RETURNING next_seq - $6
+    FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+        AS moved (partition, epoch, since, until, facts)
+    WHERE held.topic = $1 AND held.partition = moved.partition AND held.epoch = moved.epoch
+        AND held.next_offset = moved.since
+    RETURNING held.partition, held.next_seq - moved.facts
 """
 
 
@@ -92,6 +94,20 @@ class Beat(Struct, frozen=True):
     surplus: Sequence[int] = ()
 
 
+class Step(NamedTuple):
+    """A move of a partition's position.
+
+    Attributes:
+        claim: the ownership and where the batch begins.
+        end: the offset after the batch's last record.
+        facts: how many sequence numbers the batch needs.
+    """
+
+    claim: Claim
+    end: int
+    facts: int
+
+
 async def fence(tx: Connection, claim: Claim, *, end: int, facts: int, lease: float) -> int:
     """Prove the ownership and move the position, in the transaction that writes the batch.
 
@@ -112,25 +128,41 @@ async def fence(tx: Connection, claim: Claim, *, end: int, facts: int, lease: fl
         OwnershipLost: somebody else has taken the partition, or an earlier try of this batch did
             commit. Nothing may be written; the transaction must be rolled back.
     """
-    first: int | None = await tx.fetchval(
+    firsts = await fence_all(tx, [Step(claim, end, facts)], lease=lease)
+    if claim.partition not in firsts:
+        raise lost(claim)
+    return firsts[claim.partition]
+
+
+async def fence_all(tx: Connection, steps: Sequence[Step], *, lease: float) -> Mapping[int, int]:
+    """Fence several partitions of one topic at once; see `fence`.
+
+    Returns:
+        The first sequence number of each partition whose ownership was proved. Where one is
+        missing the transaction must be rolled back.
+    """
+    rows = await tx.fetch(
         _FENCE,
-        claim.topic,
-        claim.partition,
-        claim.epoch,
-        claim.next_offset,
-        end,
-        facts,
+        steps[0].claim.topic,
+        [it.claim.partition for it in steps],
+        [it.claim.epoch for it in steps],
+        [it.claim.next_offset for it in steps],
+        [it.end for it in steps],
+        [it.facts for it in steps],
         timedelta(seconds=lease),
     )
-    if first is None:
-        raise OwnershipLost(
-            "partition.lost",
-            f"partition {claim.partition} of {claim.topic} has moved on since epoch {claim.epoch}",
-            topic=claim.topic,
-            partition=claim.partition,
-            epoch=claim.epoch,
-        )
-    return first
+    return dict(map(tuple, rows))
+
+
+def lost(claim: Claim) -> OwnershipLost:
+    """Give what says that a claim does not hold any more."""
+    return OwnershipLost(
+        "partition.lost",
+        f"partition {claim.partition} of {claim.topic} has moved on since epoch {claim.epoch}",
+        topic=claim.topic,
+        partition=claim.partition,
+        epoch=claim.epoch,
+    )
 
 
 class Leases:

@@ -64,8 +64,7 @@ class ProfilesRaced(RaceLost):
 
     def __init__(self, profiles: frozenset[UUID]) -> None:
         super().__init__("store.profile_changed", f"{len(profiles)} profiles have changed")
-        self.profiles = profiles
-        self.named = bool(profiles)
+        self.rows = profiles
 
 
 async def save_profiles(tx: Connection, entries: Iterable[tuple[Entry, int | None]]) -> None:

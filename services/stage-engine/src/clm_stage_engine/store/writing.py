@@ -10,7 +10,6 @@ import asyncpg
 from msgspec import Struct
 
 from clm_common.contracts.journey import IdentityMoved
-from clm_common.contracts.stage_change import StageChange
 from clm_common.errors import RaceLost
 from clm_common.instant import from_rfc3339, to_datetime
 from clm_common.runtime.handler import Connection
@@ -108,13 +107,10 @@ async def append_history(tx: Connection, rows: Sequence[bytes]) -> None:
         await copy(tx, "history", packing.HISTORY, rows)
 
 
-async def append_changes(
-    tx: Connection, partition: int, rows: Sequence[tuple[int, StageChange]]
-) -> None:
-    """Append stage changes with their seq."""
+async def append_changes(tx: Connection, rows: Sequence[bytes]) -> None:
+    """Append packed stage changes."""
     if rows:
-        packed = [packing.change(partition, seq, it) for seq, it in rows]
-        await copy(tx, "stage_change", packing.CHANGES, packed)
+        await copy(tx, "stage_change", packing.CHANGES, rows)
 
 
 async def append_explanations(tx: Connection, rows: Sequence[bytes]) -> None:
@@ -123,10 +119,8 @@ async def append_explanations(tx: Connection, rows: Sequence[bytes]) -> None:
         await copy(tx, "explanation", packing.EXPLANATIONS, rows)
 
 
-async def append_moves(
-    tx: Connection, partition: int, rows: Sequence[tuple[int, IdentityMoved]]
-) -> None:
-    """Append moves of identities with their seq."""
+async def append_moves(tx: Connection, rows: Sequence[tuple[int, int, IdentityMoved]]) -> None:
+    """Append moves of identities, each with its partition and seq."""
     records = [
         (
             partition,
@@ -141,7 +135,7 @@ async def append_moves(
             it.emptied,
             it.moves,
         )
-        for seq, it in rows
+        for partition, seq, it in rows
     ]
     if records:
         await tx.copy_records_to_table("identity_moved", records=records, columns=_MOVE_COLUMNS)
