@@ -120,8 +120,7 @@ class Shared:
         """Write until nobody waits."""
         try:
             await asyncio.sleep(0)  # others that decide in this round of the loop come along
-            while self._waiting:
-                group = self._boarding()
+            while group := self._boarding():
                 try:
                     await self._carry(group)
                 except BaseException:
@@ -133,20 +132,21 @@ class Shared:
 
     def _boarding(self) -> Sequence[_Waiting]:
         """Take those who go together, in the order of their coming."""
+        waiting = [it for it in self._waiting if not it.written.done()]
+        first = next((it for it in waiting if it.alone or it.batch.touched is None), None)
+        if first is not None:
+            self._waiting = [it for it in waiting if it is not first]
+            return [first]
         taken: list[_Waiting] = []
-        left: list[_Waiting] = []
         touched: set[object] = set()
         room = MOST
-        for it in self._waiting:
-            own = None if it.alone else it.batch.touched
-            fits = own is not None and it.batch.facts <= room and touched.isdisjoint(own)
-            if taken and not fits:
-                left.append(it)
-                continue
-            taken.append(it)
-            touched |= own or set()
-            room = 0 if own is None else room - it.batch.facts
-        self._waiting = left
+        for it in waiting:
+            own = it.batch.touched or set()
+            if not taken or (it.batch.facts <= room and touched.isdisjoint(own)):
+                taken.append(it)
+                touched |= own
+                room -= it.batch.facts
+        self._waiting = [it for it in waiting if it not in taken]
         return taken
 
     async def _carry(self, group: Sequence[_Waiting]) -> None:
