@@ -196,6 +196,7 @@ class Worker:
                         limit = await self._turn(turns, limit)
                     backoff.succeeded()
                 except Unavailable as error:
+                    limit = pace.shrunk(limit)
                     await backoff.wait(error)
             await turns.over()
 
@@ -209,7 +210,7 @@ class Worker:
         for each, owned in self._owned.items():
             if each not in busy:
                 turns.begin(each, self._serve(owned, found.get((self._topic, each), [])))
-        return pace.paced(limit, await turns.met())
+        return pace.paced(limit, await turns.met(), sum(map(len, found.values())))
 
     async def _serve(self, owned: Owned, records: Sequence[Record]) -> None:
         """Handle one partition's records, then what fell due, then give it back if asked to."""
