@@ -39,7 +39,7 @@ def translate(error: BaseException) -> ClmError | None:
             "database.login", f"CLM_DATABASE_URL: PostgreSQL refuses: {_first_line(cause)}"
         )
     if isinstance(cause, _AWAY) or _is_closed(cause):
-        return Unavailable("database.away", f"PostgreSQL is away: {_first_line(cause)}")
+        return Unavailable("database.away", f"PostgreSQL is away: {_said(cause)}")
     return None
 
 
@@ -84,6 +84,12 @@ def _is_closed(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in said or "released back to the pool" in said
     return isinstance(error, RuntimeError) and "the handler is closed" in said
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, asyncpg.InternalClientError):  # of which the driver tells nothing but this
+        return "it ended the session, as it does with a transaction that takes too long"
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:
