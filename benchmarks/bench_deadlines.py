@@ -36,6 +36,7 @@ from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.topics import STAGE_CHANGES
 from clm_common.instant import DAY, SECOND, from_rfc3339
 from clm_common.runtime.tokens import generate_key_pair, jwks
+from tests.support.forking import execute
 from tests.support.processes import service
 from tests.support.touchpoints import touchpoint
 
@@ -201,7 +202,7 @@ async def main(people: int) -> int:
         stop = asyncio.Event()
         seen: list[Seen] = []
         async with (
-            service("clm_stage_engine", environment) as engine,
+            service("clm_stage_engine", environment, start=execute) as engine,
             GroupProducer(kafka) as producer,
         ):
             process = psutil.Process(engine.pid)

@@ -46,6 +46,7 @@ from clm_common.contracts.topics import ALL, PARTITIONS, Topic
 from clm_common.runtime.tokens import generate_key_pair, jwks
 from clm_common.store.migrations import migrate
 from clm_stage_engine.store import SCHEMA
+from tests.support.forking import execute
 from tests.support.processes import service
 
 EVENTS: Final = 200_000
@@ -155,7 +156,10 @@ async def ours(around: Servers, count: int) -> tuple[Rate, int]:
     }
     db = await asyncpg.connect(url)
     try:
-        async with service("clm_stage_engine", variables) as engine, httpx.AsyncClient() as http:
+        async with (
+            service("clm_stage_engine", variables, start=execute) as engine,
+            httpx.AsyncClient() as http,
+        ):
             watch = Watch(count, engine.pid)
             while (done := int(await db.fetchval(FOLDED))) < count:
                 watch.see(done)

@@ -36,6 +36,7 @@ from msgspec import Struct
 
 from benchmarks.load import TOKEN, Order, send
 from benchmarks.support import servers, verdict
+from tests.support.forking import execute
 from tests.support.ingest import IngestProcess, create_ingest_topics, ingest
 
 ROUNDS: Final = 5
@@ -248,7 +249,7 @@ async def main(seconds: float) -> int:
         running = await stack.enter_async_context(servers())
         await create_ingest_topics(running.kafka)
         url = await running.database()
-        one = await stack.enter_async_context(ingest(running.kafka, url))
+        one = await stack.enter_async_context(ingest(running.kafka, url, start=execute))
         await one.until_ready()
         key = await one.create_source()
         rivals = {
@@ -261,7 +262,7 @@ async def main(seconds: float) -> int:
         }
         single, wall = await compare(contestants, singles(key), seconds)
         p99 = await half_load(ours(one), singles(key), wall, seconds)
-        two = await stack.enter_async_context(ingest(running.kafka, url))
+        two = await stack.enter_async_context(ingest(running.kafka, url, start=execute))
         await two.until_ready()
         both = {"two": ours(one) + ours(two), "one": ours(one)}
         doubled, _ = await compare(both, batches(key), seconds)

@@ -19,6 +19,7 @@ import uvloop
 from benchmarks.bench_ingest import CONNECTIONS, batches, ours
 from benchmarks.load import Order, send
 from benchmarks.support import servers
+from tests.support.forking import execute
 from tests.support.ingest import create_ingest_topics, ingest
 
 MINUTES: Final = 0.5
@@ -40,7 +41,7 @@ async def main(minutes: float) -> int:
     """Measure and print; gives 1 if a target is missed."""
     async with servers() as running:
         await create_ingest_topics(running.kafka)
-        async with ingest(running.kafka, await running.database()) as one:
+        async with ingest(running.kafka, await running.database(), start=execute) as one:
             await one.until_ready()
             load = batches(await one.create_source())
             contestant = ours(one)

@@ -30,6 +30,7 @@ from benchmarks.load import MOMENT, Harvest, Order, send
 from benchmarks.support import servers, verdict
 from clm_common.bus.kafka import PartitionReader
 from clm_common.contracts.topics import STAGE_CHANGES
+from tests.support.forking import execute
 from tests.support.ingest import IngestProcess, ingest
 
 SECONDS: Final = 20.0
@@ -136,7 +137,7 @@ async def main(seconds: float) -> int:
     async with (
         servers() as around,
         engines(around) as running,
-        ingest(around.kafka, await around.database()) as shop,
+        ingest(around.kafka, await around.database(), start=execute) as shop,
     ):
         await shop.until_ready()
         key = await shop.create_source()

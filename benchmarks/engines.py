@@ -21,6 +21,7 @@ from clm_common.contracts.topics import ALL
 from clm_common.runtime.tokens import generate_key_pair, jwks
 from clm_common.store.migrations import migrate
 from clm_stage_engine.store import SCHEMA
+from tests.support.forking import execute
 from tests.support.processes import ServiceProcess, service
 
 WITHIN = 1_800.0
@@ -119,7 +120,7 @@ async def engines(
     } | dict(environment or {})
     async with AsyncExitStack() as stack:
         running = [
-            await stack.enter_async_context(service("clm_stage_engine", variables))
+            await stack.enter_async_context(service("clm_stage_engine", variables, start=execute))
             for _ in range(processes)
         ]
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from typing import Final
+from typing import Final, Protocol
 
 from clm_local import cli
 
@@ -33,6 +33,43 @@ FORKS.set_forkserver_preload(
         *(f"{cli.__name__}.{it.name}" for it in pkgutil.iter_modules(cli.__path__)),
     ]
 )
+
+
+class Running(Protocol):
+    """A running process, as asyncio's own are."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+
+    def kill(self) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
+class Start(Protocol):
+    """Starts what `python -m module` starts, with only these CLM_* variables."""
+
+    async def __call__(self, module: str, told: Mapping[str, str], *arguments: str) -> Running: ...
+
+
+async def execute(module: str, told: Mapping[str, str], *arguments: str) -> Running:
+    """Start a program as people do, for what is measured: it has nothing of ours in memory."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        env=inherited() | dict(told),
+        stdout=asyncio.subprocess.PIPE,
+    )
 
 
 class Forked:

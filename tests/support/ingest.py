@@ -17,7 +17,7 @@ from clm_common.bus.ports import Record
 from clm_common.contracts.dead_letter import DeadLetter
 from clm_common.contracts.topics import TOUCHPOINTS, TOUCHPOINTS_DLQ, Topic
 from clm_common.runtime.tokens import KeyPair, generate_key_pair, jwks, mint
-from tests.support.forking import Forked, fork
+from tests.support.forking import Running, Start, fork
 from tests.support.servers import DatabaseServer
 
 TOPICS = (TOUCHPOINTS, TOUCHPOINTS_DLQ)
@@ -28,7 +28,7 @@ class IngestProcess:
 
     def __init__(
         self,
-        process: Forked,
+        process: Running,
         url: str,
         database_url: str,
         signer: KeyPair,
@@ -124,6 +124,7 @@ async def ingest(
     *,
     signer: KeyPair | None = None,
     environment: Mapping[str, str] | None = None,
+    start: Start = fork,
 ) -> AsyncGenerator[IngestProcess]:
     """Run ingest; on leaving it is killed, if it still runs."""
     signer = signer or generate_key_pair()
@@ -134,7 +135,8 @@ async def ingest(
         "CLM_HTTP_PORT": "0",
         **(environment or {}),
     }
-    process = await fork("clm_ingest", variables)
+    process = await start("clm_ingest", variables)
+    assert process.stdout is not None
     lines: list[dict[str, Any]] = []  # Any: log lines, kept to be shown when a test fails
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_follow(process.stdout, lines, port))

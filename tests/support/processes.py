@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from tests.support.forking import Forked, fork
+from tests.support.forking import Running, Start, fork
 
 _OWNING: Final = re.compile(r"^clm_partition_owned\{.*\} [1-9]", re.MULTILINE)
 
@@ -20,7 +20,7 @@ _OWNING: Final = re.compile(r"^clm_partition_owned\{.*\} [1-9]", re.MULTILINE)
 class ServiceProcess:
     """A running service, and where it listens."""
 
-    def __init__(self, process: Forked, url: str) -> None:
+    def __init__(self, process: Running, url: str) -> None:
         self._process = process
         self.url = url
 
@@ -40,14 +40,17 @@ class ServiceProcess:
 
 
 @asynccontextmanager
-async def service(package: str, environment: Mapping[str, str]) -> AsyncGenerator[ServiceProcess]:
+async def service(
+    package: str, environment: Mapping[str, str], *, start: Start = fork
+) -> AsyncGenerator[ServiceProcess]:
     """Run a service with only these CLM_* variables, from when it listens on.
 
     On leaving it is killed.
 
     What it logged goes to standard error at the end, where pytest shows it if the test fails.
     """
-    process = await fork(package, {"CLM_HTTP_PORT": "0", **environment})
+    process = await start(package, {"CLM_HTTP_PORT": "0", **environment})
+    assert process.stdout is not None
     lines: list[str] = []
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(follow(process.stdout, lines, port))
