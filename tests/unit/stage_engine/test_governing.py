@@ -8,6 +8,7 @@ import pytest
 
 from clm_common.errors import DefinitionError, Unavailable
 from clm_stage_engine import definitions, governing
+from clm_stage_engine.changing.sides import held_against
 from clm_stage_engine.governing import Board, Decree
 from clm_stage_engine.running import Running, known
 from clm_stage_engine.store.runs import Run
@@ -63,6 +64,17 @@ async def test_what_was_started_elsewhere_a_moment_ago_is_known_when_it_is_asked
     assert found is not None
     assert found.lifecycle.key == "saas"
     assert await board.running("other", "saas") is None
+
+
+async def test_a_draft_is_held_against_what_was_started_elsewhere_a_moment_ago(
+    board: Board, rows: Rows
+) -> None:
+    await board.refresh()
+    rows.start("saas")
+
+    course = await held_against(None, board, "local", "saas", None)
+
+    assert course.lifecycle.key == "saas"
 
 
 async def test_what_is_known_is_not_looked_up(board: Board, rows: Rows) -> None:

@@ -22,13 +22,14 @@ async def held_against(
     Raises:
         Rejected: 404; there is no such version.
         DefinitionError: it cannot be right by this release.
+        Unavailable: PostgreSQL is away.
     """
     if number is not None:
         version = await versions.get(db, workspace, key, number)
         return Course.of(board.compile(version.yaml))
+    running = await board.running(workspace, key)
     rules = board.rules
-    running = rules.running(workspace, key) or rules.running(workspace) or rules.default
-    return running.course
+    return (running or rules.running(workspace) or rules.default).course
 
 
 def tried(
