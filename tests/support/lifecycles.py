@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from clm_common.instant import DAY
 from clm_stage_engine.channel_file import shipped
+from clm_stage_engine.core.compiling import build
 from clm_stage_engine.core.eras import Course, Era, Policy
 from clm_stage_engine.core.fold import Touch
-from clm_stage_engine.core.lifecycle import Draft, Lifecycle, build
+from clm_stage_engine.core.lifecycle import Draft, Lifecycle
 from clm_stage_engine.core.soundness import check
 from clm_stage_engine.lifecycle_file import LifecycleFile
 from tests.support.timelines import START, touch

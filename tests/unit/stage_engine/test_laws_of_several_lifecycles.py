@@ -18,12 +18,13 @@ from clm_common.instant import from_rfc3339
 from clm_stage_engine.beside import Way, advance_beside, expire_beside, plain_beside, runs_by
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.core.beside import Beside
+from clm_stage_engine.core.compiling import build
 from clm_stage_engine.core.crossing import follow
 from clm_stage_engine.core.eras import ALWAYS, Course
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import order, pack
 from clm_stage_engine.core.letting_go import let_go_by_all
-from clm_stage_engine.core.lifecycle import Draft, Lifecycle, build
+from clm_stage_engine.core.lifecycle import Draft, Lifecycle
 from clm_stage_engine.core.snapshot import Snapshot, unpack
 from clm_stage_engine.core.snapshot import pack as pack_snapshot
 from clm_stage_engine.folding import Past, advance_all, expire, in_order, news, plain, refold

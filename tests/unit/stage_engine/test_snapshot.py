@@ -12,19 +12,16 @@ from clm_stage_engine import definitions
 from clm_stage_engine.core import fold as folds
 from clm_stage_engine.core.fold import Change, Touch, fold, order
 from clm_stage_engine.core.lifecycle import Draft, Lifecycle
-from clm_stage_engine.core.snapshot import (
+from clm_stage_engine.core.resuming import (
     FOLDED,
     NOTHING,
     Beginning,
-    Line,
-    Snapshot,
     begin,
     beginning,
-    pack,
     resume,
     take,
-    unpack,
 )
+from clm_stage_engine.core.snapshot import Line, Snapshot, pack, unpack
 from tests.support.lifecycles import END, drafts, half_days, people
 from tests.support.timelines import day, touch
 

@@ -14,7 +14,8 @@ from clm_common import catalog
 from clm_common.catalog import Entry, Problem
 from clm_stage_engine.channel_file import shipped
 from clm_stage_engine.core.channel import Channels
-from clm_stage_engine.core.lifecycle import Lifecycle, build
+from clm_stage_engine.core.compiling import build
+from clm_stage_engine.core.lifecycle import Lifecycle
 from clm_stage_engine.core.soundness import check
 from clm_stage_engine.lifecycle_file import LifecycleFile
 

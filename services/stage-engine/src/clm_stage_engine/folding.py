@@ -24,7 +24,8 @@ from clm_stage_engine.core.explain import record
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import Change, State, advance, is_late, lapse, order
 from clm_stage_engine.core.lifecycle import Lifecycle
-from clm_stage_engine.core.snapshot import Beginning, Line, Snapshot, follows
+from clm_stage_engine.core.resuming import Beginning, follows
+from clm_stage_engine.core.snapshot import Line, Snapshot
 from clm_stage_engine.core.starting import start
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry, Standing

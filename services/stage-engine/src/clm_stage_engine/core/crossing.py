@@ -28,8 +28,8 @@ from clm_stage_engine.core.fold import (
 )
 from clm_stage_engine.core.leaf import Moment
 from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.core.resuming import resume
 from clm_stage_engine.core.selector import LEFT
-from clm_stage_engine.core.snapshot import resume
 from clm_stage_engine.core.starting import AT_FIRST, Base, Start
 
 MAPPED: Final = "mapped"

@@ -13,7 +13,8 @@ from clm_stage_engine.core.crossing import follow
 from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.facts import Touch
 from clm_stage_engine.core.fold import order
-from clm_stage_engine.core.snapshot import Snapshot, follows, line, take
+from clm_stage_engine.core.resuming import follows, take
+from clm_stage_engine.core.snapshot import Snapshot, line
 from clm_stage_engine.core.starting import Start, start
 
 

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from clm_stage_engine.core.eras import Course, definition_of
 from clm_stage_engine.core.facts import Facts, Touch
 from clm_stage_engine.core.lifecycle import Lifecycle
+from clm_stage_engine.core.resuming import NOTHING, Beginning, begin, beginning, leader
 from clm_stage_engine.core.slots import Slot, carry
-from clm_stage_engine.core.snapshot import NOTHING, Beginning, Snapshot, begin, beginning, leader
+from clm_stage_engine.core.snapshot import Snapshot
 
 
 class Base(Struct, frozen=True):
