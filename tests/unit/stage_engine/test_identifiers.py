@@ -47,7 +47,9 @@ def test_a_value_is_brought_into_one_form_without_a_guess(
     assert shipped().normal(kind, written) == form
 
 
-@pytest.mark.parametrize("value", ["null", "NULL", "Undefined", "0", "[object Object]", "None"])
+@pytest.mark.parametrize(
+    "value", ["null", "NULL", "Undefined", "0", "[object Object]", "None", " \t"]
+)
 def test_what_stands_for_nobody_is_no_id_of_anybody(value: str) -> None:
     assert shipped().user_blocked(value)
     assert shipped().anonymous_blocked(value)

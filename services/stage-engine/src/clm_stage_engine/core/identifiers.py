@@ -66,8 +66,8 @@ class Kind(Struct, frozen=True):
     priority: int = 9
 
     def blocks(self, value: str) -> bool:
-        """Tell whether a value, in its form, stands for nobody."""
-        if value in self.values:
+        """Tell whether a value, in its form, stands for nobody; one of nothing but spaces does."""
+        if value in self.values or value.isspace():
             return True
         return bool(self.patterns) and any(finds(value) for finds in self.patterns)
 
