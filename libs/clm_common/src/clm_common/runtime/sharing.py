@@ -50,15 +50,16 @@ class _Waiting(Struct, eq=False):
         claim: the ownership and where the batch begins.
         end: the offset after its last record.
         batch: what was decided.
+        touched: as `Sharing.touched`; None as well where it may be its fault that others could not
+            be written.
         written: becomes its first sequence number.
-        alone: it is written by itself: it may be its fault that others could not be written.
     """
 
     claim: Claim
     end: int
     batch: Sharing
+    touched: AbstractSet[object] | None
     written: asyncio.Future[int]
-    alone: bool = False
 
     def succeed(self, first: int) -> None:
         """Say that it is committed, and its first sequence number."""
@@ -105,7 +106,7 @@ class Shared:
             Unavailable: PostgreSQL is away; whether it is committed is unknown.
         """
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(claim, end, batch, written))
+        self._waiting.append(_Waiting(claim, end, batch, batch.touched, written))
         if self._flying is None:
             self._flying = asyncio.create_task(self._fly())
         return await written
@@ -133,7 +134,7 @@ class Shared:
     def _boarding(self) -> Sequence[_Waiting]:
         """Take those who go together, in the order of their coming."""
         waiting = [it for it in self._waiting if not it.written.done()]
-        first = next((it for it in waiting if it.alone or it.batch.touched is None), None)
+        first = next((it for it in waiting if it.touched is None), None)
         if first is not None:
             self._waiting = [it for it in waiting if it is not first]
             return [first]
@@ -141,7 +142,7 @@ class Shared:
         touched: set[object] = set()
         room = MOST
         for it in waiting:
-            own = it.batch.touched or set()
+            own = it.touched or set()
             if not taken or (it.batch.facts <= room and touched.isdisjoint(own)):
                 taken.append(it)
                 touched |= own
@@ -158,8 +159,9 @@ class Shared:
             for it in blamed:
                 it.fail(lost(it.claim) if isinstance(error, _Missing) else error)
             rest = [it for it in group if it not in blamed]
-            for it in rest:
-                it.alone = not blamed
+            if not blamed:
+                for it in rest:
+                    it.touched = None
             self._waiting[:0] = rest
         else:
             for it in group:
@@ -190,7 +192,7 @@ def _blamed(group: Sequence[_Waiting], error: Exception) -> Collection[_Waiting]
     if len(group) == 1 or not isinstance(error, RaceLost):
         return group
     rows = error.rows
-    return [it for it in group if not rows.isdisjoint(it.batch.touched or ())]
+    return [it for it in group if not rows.isdisjoint(it.touched or ())]
 
 
 def _cancel(waiting: Collection[_Waiting]) -> None:
