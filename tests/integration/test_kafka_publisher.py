@@ -130,10 +130,7 @@ async def test_a_cancelled_publish_leaves_no_transaction_open(bus: KafkaBus) -> 
 async def test_facts_are_seen_once_and_in_order_though_the_broker_is_killed(
     kafka_node: Callable[[], KafkaNode],
 ) -> None:
-    node = kafka_node()
-    await node.start()
-    bus = KafkaBus(node.bootstrap)
-    await bus.open()
+    node, bus = await started(kafka_node)
     relaying = asyncio.create_task(relay(bus, 300))
 
     for outage in (0.0, 9.0):  # one that a publisher lives through, and one that it does not
@@ -151,6 +148,15 @@ async def test_facts_are_seen_once_and_in_order_though_the_broker_is_killed(
     assert found == [str(seq) for seq in range(1, 301)], evidence
     assert evidence.count(": committed") >= 2 * 300 / 5
     assert reopened >= 1
+
+
+async def started(kafka_node: Callable[[], KafkaNode]) -> tuple[KafkaNode, KafkaBus]:
+    """Start a broker of the test's own, and open a bus on it."""
+    node = kafka_node()
+    await node.start()
+    bus = KafkaBus(node.bootstrap)
+    await bus.open()
+    return node, bus
 
 
 async def relay(bus: KafkaBus, last: int) -> int:
@@ -175,10 +181,7 @@ async def relay(bus: KafkaBus, last: int) -> int:
 async def test_a_publisher_that_is_given_up_leaves_no_failure_that_nobody_looked_at(
     kafka_node: Callable[[], KafkaNode],
 ) -> None:
-    node = kafka_node()
-    await node.start()
-    bus = KafkaBus(node.bootstrap)
-    await bus.open()
+    node, bus = await started(kafka_node)
     publisher = bus.publisher(0)
     await publisher.open()
     await publisher.publish([messages(bus.topic, "1")], seq=1)
