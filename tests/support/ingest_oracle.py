@@ -75,7 +75,7 @@ def of_single(body: bytes, kind: str, *, event_bytes: int) -> Expected:
     """Say what becomes of the body of a single call."""
     body = body.removeprefix(codecs.BOM_UTF8)
     if not isinstance(_parsed(body), dict):
-        return Expected(400, "body.invalid")
+        return _unopened("body.invalid")
     verdict = _judge(0, body, kind, event_bytes)
     if isinstance(verdict, Landed):
         return Expected(landed=[verdict])
@@ -87,7 +87,7 @@ def of_batch(body: bytes, *, event_bytes: int, events: int) -> Expected:
     body = body.removeprefix(codecs.BOM_UTF8)
     value = read(body)
     if not isinstance(value, dict) or not isinstance(value.get("batch"), list):
-        return Expected(400, "body.invalid")
+        return _unopened("body.invalid")
     if len(value["batch"]) > events:
         return Expected(413, "batch.too_long")
     found = Expected()
@@ -98,6 +98,11 @@ def of_batch(body: bytes, *, event_bytes: int, events: int) -> Expected:
         else:
             found.refused.append(verdict)
     return found
+
+
+def _unopened(code: str) -> Expected:
+    """Say that a body is refused as a whole, and kept."""
+    return Expected(400, code, refused=[Refused(0, code, None)])
 
 
 def read(text: bytes) -> Json:

@@ -1,6 +1,7 @@
 """Pixels: events in the query of an image's address."""
 
 import base64
+import contextlib
 import json
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clm_common.errors import Rejected
 from clm_ingest.core.pixel import unpack
-from clm_ingest.core.translation import Translated
 
 Json = dict[str, Any]  # Any: a JSON document
 
@@ -91,17 +92,17 @@ def test_the_key_inside_is_taken_out() -> None:
     "query",
     [b"data=%%%", b"data=YWJj", b"data=%5B1%5D", b"traits=x", b"&".join([b"a=b"] * 300)],
 )
-def test_what_cannot_be_read_is_kept_as_it_was_sent(query: bytes) -> None:
-    parcel = unpack(query, "track")
+def test_what_cannot_be_read_is_refused_as_a_whole(query: bytes) -> None:
+    with pytest.raises(Rejected) as caught:
+        unpack(query, "track")
 
-    assert isinstance(parcel, Translated)
-    assert not parcel.events
-    assert parcel.hopeless[0].original == query
+    assert caught.value.status == 400
+    assert caught.value.slug.startswith("touchpoint.")
 
 
 @given(st.binary(), st.sampled_from([b"", b"data=", b"properties.", b"a.b.c=&data={"]))
 def test_no_query_is_too_odd(query: bytes, prefix: bytes) -> None:
-    parcel = unpack(prefix + query, "track")
+    with contextlib.suppress(Rejected):
+        parcel = unpack(prefix + query, "track")
 
-    assert isinstance(parcel, Translated)
-    assert len(parcel.events) + len(parcel.hopeless) == 1
+        assert len(parcel.events) == 1

@@ -43,6 +43,7 @@ class Detail(Letter, frozen=True):
     offset: int | None = None
     key: str | None = None
     headers: dict[str, str] | None = None
+    request: str | None = None
 
 
 class Refusal(Struct, frozen=True):

@@ -37,7 +37,7 @@ from clm_ingest.letterbox import Letterbox
 from clm_ingest.receiver import Receiver
 from clm_ingest.rehearsal import Rehearsal
 from clm_ingest.replay import Replayer
-from clm_ingest.routes import DEFAULT
+from clm_ingest.routes import DEFAULT, OPENERS
 from clm_ingest.routes_posthog import POSTHOG
 from clm_ingest.settings import Settings
 from clm_ingest.shim import Shim
@@ -87,7 +87,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             keyring, producer, clock, settings.bounds, public_url, gate=gate, receiver=receiver
         )
         box = Letterbox(fetched)
-        replayer = Replayer(letters, box, keyring, gate, producer, limits, receiver=receiver)
+        replayer = Replayer(
+            letters, box, keyring, gate, producer, limits, receiver=receiver, openers=OPENERS
+        )
         verifier = Verifier.of(settings)
         admin = make_app(
             sources, keyring, verifier, most=settings.most, letters=letters, replayer=replayer,

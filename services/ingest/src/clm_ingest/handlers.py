@@ -19,14 +19,15 @@ from clm_common.errors import ClmError, Rejected, Unavailable
 from clm_common.runtime.protocol import WHOLE
 from clm_ingest import answers, body
 from clm_ingest.answers import Answer
-from clm_ingest.core.admission import Origin, admit
+from clm_ingest.core.admission import Origin, Verdicts, admit
 from clm_ingest.core.credentials import unmasked, write_key_of
 from clm_ingest.core.fallbacks import ANONYMOUS_ID, SENT_AT, with_fallbacks
-from clm_ingest.core.parcel import Limits
+from clm_ingest.core.parcel import Limits, Parcel
 from clm_ingest.core.proxies import Proxies
 from clm_ingest.core.quarantine import letters_of
 from clm_ingest.core.request import Request
 from clm_ingest.core.translation import settle
+from clm_ingest.core.unopened import refusal_of
 from clm_ingest.core.window import Window
 from clm_ingest.encodings import inflate
 from clm_ingest.gate import Gate
@@ -38,6 +39,7 @@ from clm_ingest.table import Found, Intake
 
 log = structlog.get_logger()
 
+_UNREADABLE: Final = 400
 _UNTOLD: Final = telemetry.INGEST_EVENTS.labels("untold")
 
 
@@ -150,10 +152,23 @@ class Tracking:
         write_key = write_key_of(header(b"authorization"), header(b"x-write-key"), request.query)
         received = intake.received  # its signature is checked with the body, a key before it
         keys = self._keyring.find(write_key) if write_key and received is None else None
-        sent = b"" if intake.bodiless else await self._read(request, receive, hold)
-        if received is not None:
-            keys = self._receiver.authenticate(received, request, sent, self._clock.now())
-        answer, stored = self._admit(intake, request, keys, sent)
+        sent = b""
+        try:
+            if not intake.bodiless:
+                sent = await self._read(request, receive, hold)
+                packed = header(b"content-encoding") and request.joined(b"content-encoding")
+                sent = inflate(sent, packed, limit=self._bounds.body_bytes, hold=hold)
+            if received is not None:
+                keys = self._receiver.authenticate(received, request, sent, self._clock.now())
+            parcel = intake.unpack(sent, request, self._bounds.limits)
+        except Rejected as fault:
+            if keys is None or intake.name is None or fault.status != _UNREADABLE:
+                raise
+            answer = answers.error_of(fault)
+            stored = self._keep(fault, intake.name, request, keys, sent)
+        else:
+            answer, stored = self._admit(intake, request, keys, parcel, len(sent))
+            del parcel
         del sent
         await stored
         return answer
@@ -191,22 +206,19 @@ class Tracking:
         if announced.isdigit() and int(announced) > bounds.body_bytes:
             raise body.too_large(bounds.body_bytes)
         seconds = None if request.whole else bounds.read_seconds
-        sent = await body.read(receive, limit=bounds.body_bytes, seconds=seconds, hold=hold)
-        encoding = request.header(b"content-encoding") and request.joined(b"content-encoding")
-        return inflate(sent, encoding, limit=bounds.body_bytes, hold=hold)
+        return await body.read(receive, limit=bounds.body_bytes, seconds=seconds, hold=hold)
 
     def _admit(
-        self, intake: Intake, request: Request, keys: Keys | None, sent: bytes
+        self, intake: Intake, request: Request, keys: Keys | None, parcel: Parcel, size: int
     ) -> tuple[Answer, Awaitable[None]]:
         """Judge the events, hand them over, and give the answer and what to wait for before it."""
-        parcel = intake.unpack(sent, request, self._bounds.limits)
         if ANONYMOUS_ID in request.headers or SENT_AT in request.headers:
             parcel = with_fallbacks(parcel, request)
         keys = keys or self.keys_of(parcel.write_key)
         origin = Origin(keys.workspace, keys.source, self._clock.now(), _browser(request))
         limits, inspect = self._bounds.limits, None
         if (rules := keys.rules) is not None:
-            self._gate.check(origin, rules, request, len(sent), len(parcel.events))
+            self._gate.check(origin, rules, request, size, len(parcel.events))
             if (declined := self._gate.declined(rules, request, parcel)) is not None:
                 return intake.tell(parcel, settle(parcel, declined, limits)), _nothing()
             limits, origin = rules.limits(limits), self._gate.marked(origin, rules, request)
@@ -215,6 +227,24 @@ class Tracking:
         letters = letters_of(verdicts.refused, origin, parcel)
         answer = intake.tell(parcel, verdicts)
         return answer, self._outlet.put((origin.workspace, origin.source), verdicts, letters)
+
+    def _keep(
+        self, fault: Rejected, name: str, request: Request, keys: Keys, sent: bytes
+    ) -> Awaitable[None]:
+        """Quarantine a request that cannot be opened, by the rules that hold for its events."""
+        refusal = refusal_of(fault, name, request, sent, self._bounds.limits)
+        if not refusal.original.strip():
+            return _nothing()
+        parcel = Parcel(None, [refusal.original], None)
+        origin = Origin(keys.workspace, keys.source, self._clock.now())
+        if (rules := keys.rules) is not None:
+            self._gate.check(origin, rules, request, len(sent), 1)
+            if self._gate.declined(rules, request, parcel) is not None:
+                return _nothing()
+            origin = self._gate.marked(origin, rules, request)
+        letters = letters_of([refusal], origin, parcel)
+        source = origin.workspace, origin.source
+        return self._outlet.put(source, Verdicts([], [refusal], []), letters)
 
 
 async def _nothing() -> None:

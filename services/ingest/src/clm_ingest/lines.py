@@ -3,13 +3,15 @@
 from collections.abc import Awaitable
 from typing import Final
 
+from msgspec import structs
 from starlette.types import Receive
 
 from clm_ingest import answers
 from clm_ingest.answers import Answer
 from clm_ingest.core.request import Request
+from clm_ingest.core.unopened import Unpack
 from clm_ingest.manual_schemas import Accepted
-from clm_ingest.table import Desk, Doc, Intake, Respond, Route, Takes, Unpack
+from clm_ingest.table import Desk, Doc, Intake, Respond, Route, Takes
 
 POSTED: Final = (400, 401, 403, 408, 413, 415, 429, 503)
 """The statuses of a POST that takes events, beside 200."""
@@ -26,7 +28,13 @@ def events(intake: Intake) -> Respond:
 
 def posts(path: str, unpack: Unpack, doc: Doc, *also: str) -> Route:
     """Make a route to which events are posted, with the usual answers."""
-    return Route("POST", path, events(Intake(unpack, answers.tell)), doc, also)
+    return taking("POST", path, Intake(unpack, answers.tell), doc, *also)
+
+
+def taking(method: str, path: str, intake: Intake, doc: Doc, *also: str) -> Route:
+    """Make a route that takes events; a request that it cannot open is kept."""
+    named = structs.replace(intake, name=f"{method} {path}")
+    return Route(method, path, events(named), doc, also, named)
 
 
 def posted(summary: str, description: str, *takes: Takes, tag: str = "tracking") -> Doc:

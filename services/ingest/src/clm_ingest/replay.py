@@ -1,6 +1,6 @@
 """Replays letters of the quarantine: fetches, admits once more, publishes, and notes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 from uuid import UUID
@@ -16,6 +16,7 @@ from clm_ingest.core.admission import Origin
 from clm_ingest.core.glimpse import Fault
 from clm_ingest.core.parcel import Limits
 from clm_ingest.core.replaying import Order, readmit
+from clm_ingest.core.unopened import Unpack, name_in
 from clm_ingest.gate import Gate
 from clm_ingest.keyring import Keyring
 from clm_ingest.letterbox import Letterbox
@@ -68,6 +69,7 @@ class Replayer:
         limits: Limits,
         *,
         receiver: Receiver,
+        openers: Mapping[str, Unpack],
     ) -> None:
         """Make it.
 
@@ -79,8 +81,10 @@ class Replayer:
             producer: publishes touchpoints.
             limits: the service's own.
             receiver: has the mappings of webhooks.
+            openers: open requests that could not be opened, by the names of their intakes.
         """
         self._receiver = receiver
+        self._openers = openers
         self._letters = letters
         self._box = box
         self._keyring = keyring
@@ -175,13 +179,14 @@ class Replayer:
                 mapping = self._receiver.reread(order.workspace, hook).mapping
         except Rejected as gone:
             return Fault(gone.slug, gone.message, order.letter.message_id)
+        unpack = self._openers.get(name_in(order.letter))
         rules = self._keyring.rules_of(order.source)
         if rules is None:
-            return readmit(order, self._limits, None, mapping)
+            return readmit(order, self._limits, None, mapping, unpack)
         order = msgspec.structs.replace(order, insiders=rules.insiders)
         origin = Origin(order.workspace, order.source, 0)
         inspect = self._gate.inspector(rules, origin, None)
-        return readmit(order, rules.limits(self._limits), inspect, mapping)
+        return readmit(order, rules.limits(self._limits), inspect, mapping, unpack)
 
 
 def _order(

@@ -5,6 +5,7 @@ One that takes events says how its body is opened (`Intake.unpack`, pure) and ho
 (`Intake.tell`); any other gives a function of the `Desk`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.types import Receive
@@ -18,11 +19,12 @@ from clm_ingest.core.parcel import Limits, Parcel, unpack_batch, unpack_single
 from clm_ingest.core.request import Request
 from clm_ingest.core.rudder_spec import source_config_of, unpack_merge
 from clm_ingest.core.segment_spec import SHORT, settings_of
-from clm_ingest.lines import events, posted, posts
+from clm_ingest.core.unopened import Unpack
+from clm_ingest.lines import posted, posts, taking
 from clm_ingest.manual_schemas import Batch, CloudEvent, Merge, SourceConfig
 from clm_ingest.routes_hooks import HOOKS
 from clm_ingest.routes_posthog import POSTHOG
-from clm_ingest.table import Desk, Doc, Intake, Route, Takes, Unpack
+from clm_ingest.table import Desk, Doc, Intake, Route, Takes
 
 _STORED: Final = (
     "Answered after Kafka's acknowledgement. A repeat with the same `messageId` counts once."
@@ -72,7 +74,7 @@ def _pixel(kind: TouchpointType) -> Route:
     )
     intake = Intake(_in_query(kind), answers.tell, always=answers.PIXEL, bodiless=True)
     also = (f"/pixel/v1/{kind}", f"/api/px/{kind}")
-    return Route("GET", f"/v1/pixel/{kind}", events(intake), doc, also)
+    return taking("GET", f"/v1/pixel/{kind}", intake, doc, *also)
 
 
 async def _settings(desk: Desk, request: Request, _receive: Receive) -> Answer:
@@ -162,3 +164,10 @@ DEFAULT: Final = (*SEGMENT, *RUDDERSTACK, *CLOUDEVENTS, *HOOKS)
 
 ALL: Final = (*DEFAULT, *POSTHOG, *script.routes())
 """Every route there may be."""
+
+OPENERS: Final[Mapping[str, Unpack]] = {
+    route.intake.name: route.intake.unpack
+    for route in ALL
+    if route.intake is not None and route.intake.name is not None
+}
+"""What opens a request of the quarantine once more, by the name of its intake."""

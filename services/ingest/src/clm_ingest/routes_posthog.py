@@ -15,7 +15,7 @@ from clm_ingest.core.admission import Verdicts
 from clm_ingest.core.parcel import Parcel
 from clm_ingest.core.posthog import unpack, unpack_question, unpack_v1
 from clm_ingest.core.request import Request
-from clm_ingest.lines import POSTED, events, posted, posts
+from clm_ingest.lines import POSTED, events, posted, posts, taking
 from clm_ingest.manual_schemas import Results
 from clm_ingest.table import Desk, Doc, Intake, Route, Takes
 
@@ -85,10 +85,10 @@ def _config_of(desk: Desk, request: Request) -> dict[str, Any]:  # Any: a JSON d
     return {"token": key, **_CONFIG}
 
 
-_CAPTURE: Final = Route(
+_CAPTURE: Final = taking(
     "GET",
     "/e",
-    events(Intake(unpack, answers.tell, bodiless=True)),
+    Intake(unpack, answers.tell, bodiless=True),
     Doc(
         "Capture events by a query",
         _WHERE,
@@ -97,7 +97,7 @@ _CAPTURE: Final = Route(
         errors=(400, 401, 403, 413, 429, 503),
         tag=_TAG,
     ),
-    also=("/capture", "/track", "/engage", "/i/v0/e"),
+    *("/capture", "/track", "/engage", "/i/v0/e"),
 )
 
 POSTHOG: Final = (
@@ -120,10 +120,10 @@ POSTHOG: Final = (
         *("/capture", "/track", "/engage", "/i/v0/e"),
     ),
     _CAPTURE,
-    Route(
+    taking(
         "POST",
         "/i/v1/analytics/events",
-        events(Intake(unpack_v1, _results)),
+        Intake(unpack_v1, _results),
         Doc(
             "Capture several events, with a result for each",
             f"The write key is the bearer token. {_WHERE}",

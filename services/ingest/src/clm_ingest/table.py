@@ -14,13 +14,11 @@ from starlette.types import Receive
 
 from clm_ingest.answers import Answer
 from clm_ingest.core.admission import Verdicts
-from clm_ingest.core.parcel import Limits, Parcel
+from clm_ingest.core.parcel import Parcel
 from clm_ingest.core.request import NO_PARAMS, Params, Request
+from clm_ingest.core.unopened import Unpack
 from clm_ingest.receiver import Received
 from clm_ingest.store import Keys
-
-Unpack = Callable[[bytes, Request, Limits], Parcel]
-"""Opens a request's body; pure, and raises `Rejected` where it is none of the right form."""
 
 Tell = Callable[[Parcel, Verdicts], Answer]
 """Says what became of the events, once all of them are on Kafka."""
@@ -37,6 +35,8 @@ class Intake(Struct, frozen=True):
         always: what is answered whatever happens, to senders that can do nothing about an error.
         bodiless: the events stand in the query; no body is read.
         received: the hook whose sender the body itself tells, by its signature.
+        name: by which a request that cannot be opened is kept and opened once more later, such as
+            `POST /v1/batch`; None where there are no events to keep.
     """
 
     unpack: Unpack
@@ -44,6 +44,7 @@ class Intake(Struct, frozen=True):
     always: Answer | None = None
     bodiless: bool = False
     received: Received | None = None
+    name: str | None = None
 
 
 class Desk(Protocol):
@@ -124,6 +125,7 @@ class Route(Struct, frozen=True):
         respond: answers it; what it raises is answered as an error.
         doc: how it is documented.
         also: other paths of the same route.
+        intake: how it takes events in, if what it cannot open is kept.
     """
 
     method: str
@@ -131,6 +133,7 @@ class Route(Struct, frozen=True):
     respond: Respond
     doc: Doc
     also: tuple[str, ...] = ()
+    intake: Intake | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:

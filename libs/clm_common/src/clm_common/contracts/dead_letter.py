@@ -22,11 +22,15 @@ class DeadLetter(Struct, frozen=True, omit_defaults=True):
         offset: likewise.
         key: the record's key, base64 in JSON.
         headers: the record's headers; values that are not UTF-8 have replacement characters. Of a
-            webhook, those of the request that its mapping reads.
+            webhook, those of the request that its mapping reads; of a request that could not be
+            opened, those that say how it is read.
         kind: the type of a single call, which its route said and the event may not.
         hook: the webhook it was sent to, whose mapping could not read it.
         marks: of an event that came over HTTP, those that its request said: `internal`,
             `historical`. A replay keeps them.
+        request: of a request that could not be opened, its method, route and query, such as
+            `POST /v1/batch`; the original is its body, or the query where there is none.
+        truncated: only the beginning of such a request is kept.
     """
 
     reason: str
@@ -45,3 +49,5 @@ class DeadLetter(Struct, frozen=True, omit_defaults=True):
     kind: str | None = None
     hook: str | None = None
     marks: tuple[str, ...] = ()
+    request: str | None = None
+    truncated: bool = False

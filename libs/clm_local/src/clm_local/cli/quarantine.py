@@ -52,7 +52,7 @@ def show(letter: str) -> None:
     told = msgspec.to_builtins(found)
     for name in ("original", "text"):
         told.pop(name)
-    lines = [f"{name:<12} {value}" for name, value in told.items() if value not in {None, ""}]
+    lines = [f"{name:<12} {value}" for name, value in told.items() if value not in (None, "")]
     screen.err.print(escape("\n".join(lines)))
     if found.original is None:
         raise LocalError("letter-gone", "Its original is not kept any more.")

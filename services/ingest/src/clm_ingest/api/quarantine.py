@@ -78,7 +78,9 @@ class Once(Document):
     """How to replay one letter."""
 
     body: dict[str, Any] | None = Field(
-        default=None, description="The event as it was mended; left out, the original is sent."
+        default=None,
+        description="The event as it was mended, or the body of a request that could not be "
+        "opened; left out, the original is sent.",
     )  # Any: the sender's own JSON
     source: UUID | None = Field(
         default=None, description="The source it is from, where the letter does not say it."
@@ -128,7 +130,12 @@ class LetterDetail(LetterView):
     partition: int | None = Field(default=None, description="Where the record was, if it was one.")
     offset: int | None = Field(default=None, description="Likewise.")
     key: str | None = Field(default=None, description="The record's key, as text.")
-    headers: dict[str, str] | None = Field(default=None, description="The record's headers.")
+    headers: dict[str, str] | None = Field(
+        default=None, description="The record's headers, or those that say how a request is read."
+    )
+    request: str | None = Field(
+        default=None, description="The request that could not be opened, such as `POST /v1/batch`."
+    )
 
 
 class StillView(Answer):
@@ -258,4 +265,5 @@ def _detail(letter: Letter, found: DeadLetter | None) -> LetterDetail:
         offset=found.offset,
         key=None if found.key is None else found.key.decode(errors="replace"),
         headers=found.headers,
+        request=found.request,
     )

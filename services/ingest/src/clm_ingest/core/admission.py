@@ -89,7 +89,9 @@ class Refusal(Struct, frozen=True):
         index: its place in the request.
         original: its bytes; of one that is too large only the first `Limits.event_bytes`.
         hook: the webhook that it was sent to, if its mapping could not read it.
-        headers: those of the request that the mapping reads.
+        headers: those of the request that the mapping, or what is to open the request, reads.
+        request: what could not be opened, such as `POST /v1/batch`.
+        truncated: only the beginning of what could not be opened is kept.
     """
 
     fault: Fault
@@ -97,6 +99,8 @@ class Refusal(Struct, frozen=True):
     original: bytes
     hook: str | None = None
     headers: Mapping[str, str] | None = None
+    request: str | None = None
+    truncated: bool = False
 
 
 class Verdicts(Struct, frozen=True):

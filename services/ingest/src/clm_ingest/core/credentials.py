@@ -83,6 +83,12 @@ def _decoded(value: bytes) -> bytes:
     return value.partition(b":")[0]
 
 
+def without_key(query: bytes) -> bytes:
+    """Give a query string without the write key."""
+    fields = query.split(b"&")
+    return b"&".join(field for field in fields if field.partition(b"=")[0] not in _IN_QUERY)
+
+
 def _usable(value: bytes) -> str | None:
     if len(value) > _LONGEST:
         return None

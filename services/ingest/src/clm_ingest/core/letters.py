@@ -88,10 +88,15 @@ def entry_of(record: Record) -> Entry:
         at=at,
         topic=letter.topic,
         size=len(letter.original),
-        truncated=letter.reason == TOO_LARGE,
+        truncated=is_truncated(letter),
         partition=record.partition,
         offset=record.offset,
     )
+
+
+def is_truncated(letter: DeadLetter) -> bool:
+    """Tell whether only the beginning of a letter's original is kept."""
+    return letter.truncated or letter.reason == TOO_LARGE
 
 
 def sender_of(letter: DeadLetter) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from msgspec import structs
 
 from clm_common.contracts.touchpoint import TouchpointType
+from clm_common.errors import Rejected
 from clm_ingest.core.parcel import Parcel
 from clm_ingest.core.translation import Fields, Item, Untranslatable, object_of, translate
 
@@ -31,6 +32,9 @@ def unpack(query: bytes, kind: TouchpointType) -> Parcel:
     Args:
         query: as it was sent.
         kind: the touchpoint's type, which the path says.
+
+    Raises:
+        Rejected: 400 if there is no event in it.
     """
     keys: list[object] = []
 
@@ -40,6 +44,9 @@ def unpack(query: bytes, kind: TouchpointType) -> Parcel:
         return {**event, "type": kind}
 
     parcel = translate([Item(0, query)], read, single=True)
+    if parcel.hopeless:
+        fault = parcel.hopeless[0].fault
+        raise Rejected(400, fault.code, fault.detail)
     key = next(iter(keys), None)
     return structs.replace(parcel, write_key=key) if isinstance(key, str) else parcel
 

@@ -40,6 +40,8 @@ def letters_of(refused: Sequence[Refusal], origin: Origin, parcel: Parcel) -> It
             headers=None if refusal.headers is None else dict(refusal.headers),
             kind=parcel.kind,
             hook=refusal.hook,
+            request=refusal.request,
+            truncated=refusal.truncated,
             marks=marks,
         )
         yield Message(_TOPIC, key, _encode(letter))

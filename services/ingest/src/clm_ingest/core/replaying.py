@@ -3,9 +3,14 @@
 It keeps its message id; one that had none gets the letter's. So a letter that is replayed twice
 counts once, whatever became of the first time, and whether its body was edited in between.
 What was imported from the past, or came from inside the company, is still marked so.
+
+A request that could not be opened is opened once more. Its events have their own ids, or the
+letter's with their place; those that are refused get letters of their own, if any is admitted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -21,14 +26,18 @@ from clm_common.contracts.touchpoint import (
     TouchpointType,
     marks_of,
 )
+from clm_common.errors import Rejected
 from clm_common.instant import from_rfc3339
 from clm_ingest.core import hooks
 from clm_ingest.core.admission import Inspect, Origin, admit
 from clm_ingest.core.glimpse import UNREADABLE, Fault
 from clm_ingest.core.hooks import Hook
 from clm_ingest.core.insiders import Insiders
-from clm_ingest.core.letters import TOO_LARGE
+from clm_ingest.core.letters import is_truncated
 from clm_ingest.core.parcel import Limits, Parcel
+from clm_ingest.core.quarantine import letters_of
+from clm_ingest.core.translation import settle
+from clm_ingest.core.unopened import Unpack, reopen
 
 _as_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -56,7 +65,11 @@ class Order(Struct, frozen=True):
 
 
 def readmit(
-    order: Order, limits: Limits, inspect: Inspect | None, mapping: Hook | None = None
+    order: Order,
+    limits: Limits,
+    inspect: Inspect | None,
+    mapping: Hook | None = None,
+    unpack: Unpack | None = None,
 ) -> Sequence[Message] | Fault:
     """Admit a letter's event once more, or say why it still cannot be.
 
@@ -65,13 +78,16 @@ def readmit(
         limits: what is allowed.
         inspect: what the source's policy says of an event.
         mapping: what reads a webhook; it may have been mended, too.
+        unpack: what opens a request that could not be opened.
     """
     letter = order.letter
-    if order.body is None and letter.reason == TOO_LARGE:
+    if order.body is None and is_truncated(letter):
         detail = "only its beginning was kept; replay it with a whole body"
         return Fault("letter.truncated", detail, letter.message_id)
     if mapping is not None and letter.hook is not None:
         return _reread(order, letter.hook, mapping, limits, inspect)
+    if unpack is not None:
+        return _reopened(order, unpack, limits, inspect)
     message_id = letter.message_id or (letter.headers or {}).get("ce_id")
     raw = letter.original if order.body is None else _named(order.body, message_id or order.id)
     marks, origin = _marks(letter), _origin(order)
@@ -94,6 +110,28 @@ def _reread(
         return Fault("hook.ignored", "the mapping has no touchpoint for it", None)
     verdicts = admit(parcel, _origin(order), limits, lambda: order.id, inspect)
     return verdicts.refused[0].fault if verdicts.refused else verdicts.admitted
+
+
+def _reopened(
+    order: Order, unpack: Unpack, limits: Limits, inspect: Inspect | None
+) -> Sequence[Message] | Fault:
+    """Open a request once more, and admit its events."""
+    try:
+        parcel = reopen(unpack, order.letter, order.body, limits)
+    except Rejected as error:
+        return Fault(error.slug, error.message)
+    origin, new_id = _origin(order), partial(next, _ids(order.id))
+    verdicts = settle(parcel, admit(parcel, origin, limits, new_id, inspect), limits)
+    if len(verdicts.admitted):
+        return [*verdicts.admitted, *letters_of(verdicts.refused, origin, parcel)]
+    nothing = Fault("body.empty", "there is no event in it")
+    return next((refusal.fault for refusal in verdicts.refused), nothing)
+
+
+def _ids(letter: str) -> Iterator[str]:
+    """Give the ids of a request's events that have none, in their order; always the same."""
+    yield letter
+    yield from (f"{letter}-{place}" for place in count(1))
 
 
 def _origin(order: Order) -> Origin:
