@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from clm_common.instant import SECOND, to_datetime, to_rfc3339
+from clm_ingest.core.worded import in_iso
 
 EARLIEST: Final = b"1970-01-01T00:00:00.000000Z"
 """Nothing is older: such times are the zero values of clocks and languages."""
@@ -23,13 +24,18 @@ AHEAD: Final = timedelta(days=1)
 """What a sender's clock may be ahead of ours; what is further in the future is no usable time."""
 
 _SECONDS_BELOW: Final = 1e11
-"""A number below is seconds (until the year 5138), one from there on milliseconds (from 1973)."""
+_MILLISECONDS_BELOW: Final = 1e14
+_MICROSECONDS_BELOW: Final = 1e17
+"""Below 10^11 a number is seconds, below 10^14 ms, below 10^17 µs, from there on ns.
+
+So each unit reaches from 1973 to the year 5138; seconds begin at 1970.
+"""
 
 _LONGEST: Final = 64
 _DATE: Final = len("2026-11-22")
 _TO_SECOND: Final = len("2026-11-22T10:00:00")
 _WHOLE_SECOND: Final = len("2026-11-22T10:00:00Z")
-_EPOCH_DIGITS: Final = re.compile(r"-?\d{9,14}(\.\d*)?", re.ASCII)
+_EPOCH_DIGITS: Final = re.compile(r"-?\d{9,20}(\.\d*)?", re.ASCII)
 _ORDINAL: Final = re.compile(r"(\d{4})-?(\d{3})([T ].*)?", re.ASCII)
 _MONTH: Final = re.compile(r"\d{4}-\d{2}", re.ASCII)
 _SPACE_BEFORE_OFFSET: Final = re.compile(r"(?<=\d) +(?=[+-]\d|Z)", re.ASCII)
@@ -104,8 +110,8 @@ def read(value: object) -> datetime | None:
     """Read whatever a sender may have put for a time.
 
     Args:
-        value: ISO 8601 text in any of its forms, or seconds or milliseconds since the epoch as a
-            number or as digits.
+        value: ISO 8601 text in any of its forms, or as mails and HTTP write it (see `worded`);
+            or s, ms, µs or ns since the epoch, as a number or as digits.
 
     Returns:
         The time; None if this is none.
@@ -113,7 +119,7 @@ def read(value: object) -> datetime | None:
     try:
         if isinstance(value, str) and len(value) <= _LONGEST:
             return _from_text(value.strip().upper())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | datetime):
         return None
@@ -134,9 +140,18 @@ def _in_utc(value: datetime | float | None) -> datetime | None:
 
 
 def _from_text(text: str) -> datetime:
+    try:
+        return _from_iso(text)
+    except ValueError:
+        if (iso := in_iso(text)) is None:
+            raise
+        return _from_iso(iso)
+
+
+def _from_iso(text: str) -> datetime:
     """Read what `datetime.fromisoformat` reads, and digits, ordinal dates and bare months."""
-    if _EPOCH_DIGITS.fullmatch(text):
-        return _from_number(float(text))
+    if digits := _EPOCH_DIGITS.fullmatch(text):
+        return _from_number(float(text) if digits[1] else int(text))
     if _MONTH.fullmatch(text):
         return datetime.fromisoformat(f"{text}-01")
     if ordinal := _ORDINAL.fullmatch(text):
@@ -147,5 +162,9 @@ def _from_text(text: str) -> datetime:
 
 
 def _from_number(number: float) -> datetime:
-    scale = 1_000_000 if abs(number) < _SECONDS_BELOW else 1_000
-    return to_datetime(round(number * scale))
+    size = abs(number)
+    if size < _SECONDS_BELOW:
+        return to_datetime(round(number * 1_000_000))
+    if size < _MILLISECONDS_BELOW:
+        return to_datetime(round(number * 1_000))
+    return to_datetime(int(number if size < _MICROSECONDS_BELOW else number // 1_000))
