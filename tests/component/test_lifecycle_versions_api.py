@@ -142,6 +142,8 @@ async def test_what_cannot_be_is_refused_and_says_why(client: Asking) -> None:
     other = (definitions.SHIPPED / "saas.yaml").read_text()
 
     assert (told.status_code, told.json()["slug"]) == (422, "lifecycle.stage_unknown")
+    line = broken[: broken.index("to: retenton")].count("\n") + 1
+    assert told.json()["detail"].startswith(f"line {line}: moves[")
     assert "did you mean 'retention'?" in told.text
     assert await client.refused("/v1/lifecycles", {"yaml": other}) == (
         409,

@@ -169,6 +169,19 @@ def test_the_rules_of_a_caller_are_refused_at_their_line_too() -> None:
     assert (error.slug, error.values) == ("sample.twice", {"file": "s.yaml", "line": 5})
 
 
+def test_a_text_without_a_file_is_refused_by_its_line() -> None:
+    entry = catalog.read("key: a\ncount: 1", "", Sample)
+
+    with pytest.raises(DefinitionError) as malformed:
+        catalog.read("key: a\ncount: [", "", Sample)
+    with pytest.raises(DefinitionError) as misspelt:
+        catalog.read("key: a\ncont: 1\ncount: 1", "", Sample)
+
+    assert str(malformed.value).startswith("line 2: ")
+    assert str(misspelt.value) == "line 2: cont: unknown key 'cont'; did you mean 'count'?"
+    assert str(entry.refuse([Problem("s.x", ("count",), "no")])) == "line 2: count: no"
+
+
 @given(st.text(max_size=60) | st.text("key:a \n-[]{},#&*!|>'\"", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

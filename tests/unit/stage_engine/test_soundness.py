@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
@@ -10,6 +12,7 @@ from clm_stage_engine import definitions
 from clm_stage_engine.core.fold import Touch, fold, lapse, order
 from clm_stage_engine.core.lifecycle import Draft, Lifecycle
 from clm_stage_engine.core.soundness import check
+from clm_stage_engine.language.conditions import When
 from tests.support.lifecycles import END, drafts, people, written
 from tests.support.naive_fold import naive_fold
 from tests.support.timelines import day
@@ -183,6 +186,7 @@ ONE_OF = (
     "been_in, score, local, all, any, not; combine several with all or any"
 )
 COMPARE = "compare with exactly one of gt, gte, lt, lte, eq, ne"
+RANGE = "a duration is from 1s to 36500d, this one is"
 DURATION = "a duration is a whole number and s, m, h or d: 45s, 10m, 12h, 120d"
 
 
@@ -191,7 +195,12 @@ DURATION = "a duration is a whole number and s, m, h or d: 45s, 10m, 12h, 120d"
     [
         ("{}", "", ONE_OF),
         ("3", "", ONE_OF),
-        ("{evnt: A}", "", ONE_OF),
+        ("{and: [{event: A}]}", "", ONE_OF),
+        ("{since_last: A, gte: 1}", "", ONE_OF),
+        ("{evnt: A}", "", "unknown key 'evnt'; did you mean 'event'?"),
+        ("{gte: 2, cuont: A, within: 3d}", "", "unknown key 'cuont'; did you mean 'count'?"),
+        ("{all: [{event: A}, {trate: x, eq: 1}]}", ".all[1]", "unknown key 'trate'; did you mean"),
+        ("{'{event}': A}", "", "unknown key '{event}'; did you mean 'event'?"),
         ("{event: A, count: A, gte: 1}", "", ONE_OF),
         ("{all: []}", ".all", "is empty; list at least one"),
         ("{any: [{event: A}, {type: visit}]}", ".any[1].type", None),
@@ -210,9 +219,15 @@ DURATION = "a duration is a whole number and s, m, h or d: 45s, 10m, 12h, 120d"
         ("{sum: a, of: A, gte: 0.0000001}", ".gte", None),
         ("{sum: a, gte: 1}", "", "key 'of' is missing; add it"),
         ("{silent: 3w, of: A}", ".silent", DURATION),
-        ("{silent: 0d, of: A}", ".silent", DURATION),
+        ("{silent: 1.5d, of: A}", ".silent", DURATION),
+        ("{silent: 03d, of: A}", ".silent", DURATION),
         ("{silent: 120, of: A}", ".silent", DURATION),
-        ("{in_stage: 99999999999d}", ".in_stage", DURATION),
+        ("{silent: 0d, of: A}", ".silent", f"{RANGE} 0d"),
+        ("{silent: -3h, of: A}", ".silent", f"{RANGE} -3h"),
+        ("{count: A, gte: 2, within: 0d}", ".within", f"{RANGE} 0d"),
+        ("{count: A, gte: 2, within: 40000d}", ".within", f"{RANGE} 40000d"),
+        ("{in_stage: 36501d}", ".in_stage", f"{RANGE} 36501d"),
+        ("{in_stage: 99999999999d}", ".in_stage", f"{RANGE} 99999999999d"),
         ("{silent: 3d}", "", "key 'of' is missing; add it"),
     ],
 )
@@ -223,6 +238,16 @@ def test_a_condition_that_cannot_be_read_is_refused_where_it_stands(
 
     assert len(lines) == 1
     assert lines[0].startswith(f"sample.yaml:12: moves[2].when{where}: {what or ''}")
+
+
+def test_a_word_that_stands_beside_a_kind_is_taken_for_none() -> None:
+    kinds = [get_args(it)[1].tag.strip("<>") for it in get_args(get_args(When)[0])]
+    models = [get_args(it)[0] for it in get_args(get_args(When)[0])]
+    words = {it.alias or name for model in models for name, it in model.model_fields.items()}
+
+    for word in words - {*kinds}:
+        lines = refusal(HEAD + USUAL + f"  - {{from: new, to: gone, when: {{{word}: 1}}}}")
+        assert lines == [f"sample.yaml:10: moves[2].when: {ONE_OF}"]
 
 
 @pytest.mark.parametrize(

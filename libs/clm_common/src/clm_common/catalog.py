@@ -14,14 +14,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from clm_common.errors import DefinitionError
 from clm_common.plain_yaml import Document, Loc, NotPlain
 
-__all__ = ["Definition", "Entry", "Key", "Loc", "Problem", "Strict", "load", "read"]
+__all__ = [
+    "KEY_UNKNOWN",
+    "Definition",
+    "Entry",
+    "Key",
+    "Loc",
+    "Problem",
+    "Strict",
+    "key_unknown",
+    "load",
+    "read",
+]
+
+KEY_UNKNOWN: Final = "definition.key_unknown"
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
 
@@ -102,7 +115,7 @@ def load(folder: Path, model: type[M]) -> Mapping[str, Entry[M]]:
 
 
 def read(text: str, file: str, model: type[M]) -> Entry[M]:
-    """Read one definition; `file` is its name in errors.
+    """Read one definition; `file` is its name in errors, empty where it has none.
 
     Raises:
         DefinitionError: it cannot be right; the message lists every problem, one a line.
@@ -110,9 +123,8 @@ def read(text: str, file: str, model: type[M]) -> Entry[M]:
     try:
         document = Document(text)
     except NotPlain as error:
-        raise DefinitionError(
-            "definition.yaml", f"{file}:{error.line}: {error.message}", file=file, line=error.line
-        ) from error
+        message = f"{_place(file, error.line)}: {error.message}"
+        raise DefinitionError("definition.yaml", message, file=file, line=error.line) from error
     try:
         definition = model.model_validate_json(json.dumps(document.value))
     except ValidationError as error:
@@ -139,10 +151,16 @@ def _file(path: Path, model: type[M]) -> Entry[M]:
 
 def _error(file: str, document: Document, problems: Iterable[Problem]) -> DefinitionError:
     listed = list(problems)
-    lines = [f"{file}:{document.line(it.at)}: {_at(document, it.at)}{it.message}" for it in listed]
+    lines = [
+        f"{_place(file, document.line(it.at))}: {_at(document, it.at)}{it.message}" for it in listed
+    ]
     return DefinitionError(
         listed[0].slug, "\n".join(lines), file=file, line=document.line(listed[0].at)
     )
+
+
+def _place(file: str, line: int) -> str:
+    return f"{file}:{line}" if file else f"line {line}"
 
 
 def _at(document: Document, at: Loc) -> str:
@@ -169,13 +187,22 @@ def _problem(kind: str, loc: Loc, message: str, known: set[str]) -> Problem:
             message = f"key {name!r} does not belong here; remove it"
             return Problem("definition.key_misplaced", loc, message)
         close = difflib.get_close_matches(name, sorted(known), n=1)
-        advice = f"did you mean {close[0]!r}?" if close else "remove it"
-        return Problem("definition.key_unknown", loc, f"unknown key {name!r}; {advice}")
+        return Problem(KEY_UNKNOWN, loc, key_unknown(name, close[0] if close else None))
+    if kind == KEY_UNKNOWN:
+        return Problem(KEY_UNKNOWN, loc, message)
     if kind == "missing":
         return Problem("definition.key_missing", loc, f"key {name!r} is missing; add it")
     if kind == "too_short":
         return Problem("definition.empty", loc, "is empty; list at least one")
     return Problem("definition.value", loc, message.removeprefix("Value error, "))
+
+
+def key_unknown(name: str, meant: str | None) -> str:
+    """Say that a key is unknown, and which one was meant, if one can be told.
+
+    A model that tells itself what its keys are raises it as `PydanticCustomError(KEY_UNKNOWN, …)`.
+    """
+    return f"unknown key {name!r}; {f'did you mean {meant!r}?' if meant else 'remove it'}"
 
 
 def _known_keys(schema: Any) -> set[str]:  # Any: a JSON Schema is any JSON

@@ -81,13 +81,13 @@ def published(text: str, number: int, channels: Channels) -> Running:
 
     Args:
         text: YAML.
-        number: the version's.
+        number: the version's; 0 for a text that is none yet.
         channels: the installation's tables.
 
     Raises:
         DefinitionError: it cannot be right.
     """
-    entry = catalog.read(text, f"version {number}", LifecycleFile)
+    entry = catalog.read(text, f"version {number}" if number else "", LifecycleFile)
     lifecycle = compiled(entry, channels)
     numbered = replace(lifecycle, version=number)
     return Running(Course.of(numbered), _view(numbered, entry, text))

@@ -6,11 +6,14 @@ works with.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
-from clm_common.catalog import Strict
+from clm_common.catalog import KEY_UNKNOWN, Strict, key_unknown
 from clm_stage_engine.core import condition as c
 from clm_stage_engine.language.rhythms import (
     BeenIn,
@@ -64,6 +67,11 @@ _KINDS: Final = (
     "any",
     "not",
 )
+_ALIKE: Final = 0.75
+"""Letters that a mistyped kind has in common with the one that was meant.
+
+Fewer would take `and` for `any`, and `since_last`, which stands beside a kind, for `since`.
+"""
 
 
 class Every(Strict):
@@ -96,9 +104,34 @@ class Negated(Strict):
         return c.Not(self.part.core())
 
 
-def _kind_of(value: Any) -> str | None:  # Any: whatever stands in the file
-    found = [kind for kind in _KINDS if kind in value] if isinstance(value, dict) else []
-    return f"<{found[0]}>" if len(found) == 1 else None
+def _kinds_in(value: Any) -> list[str]:  # Any: whatever stands in the file
+    return [kind for kind in _KINDS if kind in value] if isinstance(value, dict) else []
+
+
+def _kind_of(value: Any) -> str:  # Any: as above
+    return f"<{_kinds_in(value)[0]}>"
+
+
+def _of_one_kind(value: Any) -> Any:  # Any: as above
+    kinds = _kinds_in(value)
+    if not kinds and isinstance(value, dict):
+        _refuse_mistyped(value)
+    if len(kinds) != 1:
+        known = ", ".join(_KINDS)
+        raise ValueError(f"a condition is exactly one of {known}; combine several with all or any")
+    return value
+
+
+def _refuse_mistyped(value: Mapping[str, object]) -> None:
+    """Return if no key looks like the kind of a condition.
+
+    Raises:
+        PydanticCustomError: the first that does so is named, with the kind.
+    """
+    for name in value:
+        for kind in difflib.get_close_matches(name, _KINDS, n=1, cutoff=_ALIKE):
+            message = {"message": key_unknown(name, kind)}
+            raise PydanticCustomError(KEY_UNKNOWN, "{message}", message)
 
 
 When = Annotated[
@@ -126,10 +159,6 @@ When = Annotated[
     | Annotated[Every, Tag("<all>")]
     | Annotated[Some, Tag("<any>")]
     | Annotated[Negated, Tag("<not>")],
-    Discriminator(
-        _kind_of,
-        custom_error_type="condition_kind",
-        custom_error_message=f"a condition is exactly one of {', '.join(_KINDS)}; "
-        "combine several with all or any",
-    ),
+    Discriminator(_kind_of),
+    BeforeValidator(_of_one_kind),
 ]

@@ -31,18 +31,18 @@ EVERY: Final = "*"
 
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _LONGEST: Final = 36_500 * DAY
+_DURATION: Final = re.compile(r"(-?(?:0|[1-9][0-9]{0,19}))([smhd])")
 _DAY: Final = 24 * 60
 
 
 def _duration(text: object) -> object:
-    found = re.fullmatch(r"([1-9][0-9]{0,9})([smhd])", text) if isinstance(text, str) else None
-    micros = int(found[1]) * _UNITS[found[2]] if found else 0
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError("a duration is a whole number and s, m, h or d: 45s, 10m, 12h, 120d")
+    micros = int(found[1]) * _UNITS[found[2]]
     if not 0 < micros <= _LONGEST:
-        raise ValueError(_DURATION)
+        raise ValueError(f"a duration is from 1s to {_LONGEST // DAY}d, this one is {text}")
     return micros
-
-
-_DURATION: Final = "a duration is a whole number and s, m, h or d: 45s, 10m, 12h, 120d"
 
 
 def _hours(text: object) -> tuple[int, int]:
