@@ -1,7 +1,6 @@
 """Webhooks by a mapping's own name: who may send, and what becomes of what cannot be read."""
 
 import json
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from tests.support.ingest_world import KEY, IngestWorld, assert_error
 STRIPE = json.loads(Path(__file__).with_name("hooks").joinpath("stripe-payments.json").read_text())[
     0
 ]["body"]
-
-
-@pytest.fixture
-async def world() -> AsyncGenerator[IngestWorld]:
-    world = IngestWorld()
-    await world.keyring.refresh()
-    yield world
-    await world.http.aclose()
 
 
 async def test_a_sender_that_sets_an_address_alone_puts_the_key_there(world: IngestWorld) -> None:

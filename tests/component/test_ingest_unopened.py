@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -18,14 +18,6 @@ from clm_ingest.store import Keys
 from tests.support.ingest_world import BASIC, EVENT, KEY, IngestWorld, assert_error
 
 CUT = json.dumps({"batch": [EVENT]}).encode()[:-9]
-
-
-@pytest.fixture
-async def world() -> AsyncGenerator[IngestWorld]:
-    world = IngestWorld()
-    await world.keyring.refresh()
-    yield world
-    await world.http.aclose()
 
 
 async def follow(world: IngestWorld, **policy: object) -> None:

@@ -82,6 +82,22 @@ def run(definition: Lifecycle, *touches: Touch, until: float = 0) -> list[tuple[
     return entries(fold(definition, order(touches), day(until)))
 
 
+def when(condition: str) -> Lifecycle:
+    """Make a lifecycle of two stages with one move."""
+    return lifecycle(f"{{from: a, to: b, when: {condition}}}", stages="ab")
+
+
+def entered(condition: str, *touches: Touch, until: float = 0) -> float | None:
+    """Give the day on which the second stage was entered."""
+    timeline = run(when(condition), *touches, until=until)
+    return timeline[1][0] if len(timeline) > 1 else None
+
+
+def having(event: str, at: float, **properties: object) -> Touch:
+    """Make a touchpoint at a day that carries these properties."""
+    return touch(event, at, properties=properties)
+
+
 class Shell:
     """Folds batches as the service does: in order where it can, again from the start where not.
 

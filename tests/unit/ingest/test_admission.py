@@ -1,81 +1,28 @@
-"""Admission: every event gets its own verdict, and a good one keeps its bytes."""
+"""Admission: a good event keeps its bytes, and has the headers, the key and the time it says."""
 
-import contextlib
-import itertools
 import json
-from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from clm_common.bus.ports import Message
-from clm_common.contracts.touchpoint import (
-    TYPES,
-    TouchpointType,
-    customer_id,
-    envelope_of,
-    glance,
-    marks_of,
-)
-from clm_common.errors import Rejected
+from clm_common.contracts.touchpoint import TYPES, TouchpointType, customer_id, envelope_of, glance
 from clm_common.instant import from_rfc3339
-from clm_ingest.core.admission import Origin, Refusal, Verdicts, admit
-from clm_ingest.core.glimpse import LONGEST, Examined, examine
-from clm_ingest.core.parcel import Limits, Parcel, unpack_batch, unpack_single
-
-RECEIVED = "2026-11-22T10:00:00.000000Z"
-ORIGIN = Origin("acme", "s-1", from_rfc3339(RECEIVED))
-LIMITS = Limits()
-
-Event = dict[str, Any]  # Any: JSON of the case at hand
-
-
-def event(**changes: object) -> Event:
-    """Build an event that is admitted; None takes a field out."""
-    fields: Event = {
-        "type": "track",
-        "event": "Order Completed",
-        "messageId": "m-1",
-        "userId": "u-1",
-        "anonymousId": "a-1",
-        "timestamp": "2026-11-21T19:57:32.512Z",
-        "properties": {"revenue": 12.50},
-    }
-    fields |= changes
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def judged(parcel: Parcel) -> Verdicts:
-    numbers = itertools.count(1)
-    return admit(parcel, ORIGIN, LIMITS, lambda: f"made-{next(numbers)}")
-
-
-def batch_of(*events: object, **others: object) -> Verdicts:
-    body = json.dumps({"batch": events, **others}).encode()
-    return judged(unpack_batch(body, LIMITS))
-
-
-def single(body: bytes, kind: TouchpointType = "track") -> Verdicts:
-    return judged(unpack_single(body, kind))
-
-
-def admitted(verdicts: Verdicts) -> Message:
-    assert verdicts.refused == []
-    (message,) = verdicts.admitted
-    return message
-
-
-def refused(verdicts: Verdicts) -> Refusal:
-    assert verdicts.admitted == []
-    (refusal,) = verdicts.refused
-    return refusal
-
-
-def time_of(message: Message) -> tuple[str, bool]:
-    headers = dict(message.all_headers())
-    return headers["ce_time"].decode(), headers.get("ce_untimed") == b"1"
+from clm_ingest.core.admission import Origin, Verdicts, admit
+from clm_ingest.core.parcel import unpack_batch, unpack_single
+from tests.support.admitting import (
+    LIMITS,
+    ORIGIN,
+    RECEIVED,
+    T1,
+    T2,
+    T3,
+    Event,
+    admitted,
+    batch_of,
+    event,
+    judged,
+    single,
+    time_of,
+)
 
 
 def test_an_admitted_event_is_its_original_bytes() -> None:
@@ -203,9 +150,6 @@ def test_the_write_key_of_a_single_call_is_found_even_in_an_odd_event(odd: Event
     assert unpack_single(body, "track").write_key == "wk_1"
 
 
-T1, T2, T3 = (f"2026-11-2{day}T00:00:00.000000Z" for day in (1, 0, 2))
-
-
 @pytest.mark.parametrize(
     ("times", "batch", "expected"),
     [
@@ -237,252 +181,3 @@ def test_the_time_does_not_depend_on_when_it_was_received() -> None:
     first, second = (admit(parcel, origin, LIMITS, str) for origin in (ORIGIN, later))
 
     assert time_of(admitted(first)) == time_of(admitted(second))
-
-
-LONG = "x" * (LONGEST + 1)
-
-
-@pytest.mark.parametrize(
-    ("sent", "code"),
-    [
-        (event(userId=None, anonymousId=None), "touchpoint.identity_missing"),
-        (event(userId="", anonymousId=""), "touchpoint.identity_missing"),
-        (event(type=None), "touchpoint.type_unknown"),
-        (event(type="Track"), "touchpoint.type_unknown"),
-        (event(type=["track"]), "touchpoint.type_unknown"),
-        (event(event=None), "touchpoint.event_missing"),
-        (event(event=""), "touchpoint.event_missing"),
-        (event(event=5), "touchpoint.event_invalid"),
-        (event(event=LONG), "touchpoint.event_invalid"),
-        (event(event="a\0b"), "touchpoint.event_invalid"),
-        (event(userId=True), "touchpoint.id_invalid"),
-        (event(userId={"id": 1}), "touchpoint.id_invalid"),
-        (event(anonymousId=["a"]), "touchpoint.id_invalid"),
-        (event(messageId={}), "touchpoint.id_invalid"),
-        (event(userId=LONG), "touchpoint.id_invalid"),
-        (event(anonymousId=LONG), "touchpoint.id_invalid"),
-        (event(messageId=LONG), "touchpoint.id_invalid"),
-        (event(userId=10**299), "touchpoint.id_invalid"),
-        (event(userId="a\0b"), "touchpoint.id_invalid"),
-        (event(messageId="a\0b"), "touchpoint.id_invalid"),
-        (7, "touchpoint.not_an_object"),
-        ([], "touchpoint.not_an_object"),
-        (None, "touchpoint.not_an_object"),
-        (event(properties={"x": float("nan")}), "touchpoint.malformed"),
-        (event(properties={"x": "\ud800"}), "touchpoint.malformed"),
-        (event(userId="\udc00"), "touchpoint.malformed"),
-    ],
-)
-def test_a_bad_event_is_refused_alone_and_by_name(sent: object, code: str) -> None:
-    verdicts = batch_of(event(messageId="m-0"), sent, event(messageId="m-2"))
-
-    (refusal,) = verdicts.refused
-    assert [dict(m.all_headers())["ce_id"] for m in verdicts.admitted] == [b"m-0", b"m-2"]
-    assert refusal.fault.code == code
-    assert refusal.index == 1
-    assert refusal.original == json.dumps(sent).encode()
-    assert refusal.fault.detail
-
-
-def test_a_refused_event_is_named_by_its_message_id() -> None:
-    assert refused(batch_of(event(type="?"))).fault.message_id == "m-1"
-    assert refused(batch_of(event(userId=None, anonymousId=None))).fault.message_id == "m-1"
-
-
-def test_a_nul_in_a_property_is_no_reason_to_refuse() -> None:
-    admitted(batch_of(event(properties={"note": "a\0b"})))
-
-
-def test_bytes_that_are_not_utf_8_spoil_their_event_only() -> None:
-    good, bad = json.dumps(event()).encode(), b'{"type":"page","userId":"u","name":"\xff"}'
-
-    verdicts = judged(unpack_batch(b'{"batch":[' + good + b"," + bad + b"]}", LIMITS))
-
-    assert [m.value for m in verdicts.admitted] == [good]
-    assert [(r.fault.code, r.original) for r in verdicts.refused] == [("touchpoint.malformed", bad)]
-
-
-def test_twenty_thousand_nested_lists_spoil_their_event_only() -> None:
-    good = json.dumps(event()).encode()
-    bad = b'{"type":"page","userId":"u","x":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
-
-    verdicts = judged(unpack_batch(b'{"batch":[' + bad + b"," + good + b"]}", LIMITS))
-
-    assert [m.value for m in verdicts.admitted] == [good]
-    assert [r.original for r in verdicts.refused] == [bad]
-
-
-def test_an_event_that_is_too_large_is_refused_alone_and_cut() -> None:
-    limits = Limits(event_bytes=1_000)
-    large = event(properties={"x": "y" * 1_000})
-    body = json.dumps({"batch": [large, event()]}).encode()
-
-    verdicts = admit(unpack_batch(body, limits), ORIGIN, limits, str)
-
-    (refusal,) = verdicts.refused
-    assert len(verdicts.admitted) == 1
-    assert refusal.fault.code == "touchpoint.too_large"
-    assert refusal.original == json.dumps(large).encode()[:1_000]
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        (b"", 400, "body.malformed"),
-        (b"{", 400, "body.malformed"),
-        (b"not json", 400, "body.malformed"),
-        (b'{"batch":[NaN', 400, "body.malformed"),
-        (b'{"batch":[{}]} trailing', 400, "body.malformed"),
-        (b'{"sentAt":NaN,"batch":[{}]}', 400, "body.malformed"),
-        (b"[" * 100_000, 400, "body.invalid"),
-        (b'{"batch":' + b"[" * 100_000, 400, "body.malformed"),
-        (b"[]", 400, "body.invalid"),
-        (b"7", 400, "body.invalid"),
-        (b"{}", 400, "body.invalid"),
-        (b'{"batch":{}}', 400, "body.invalid"),
-        (b'{"batch":null}', 400, "body.invalid"),
-        (b'{"batch":[' + b"1," * 2_500 + b"1]}", 413, "batch.too_long"),
-    ],
-)
-def test_a_body_that_is_no_batch_is_refused(body: bytes, status: int, code: str) -> None:
-    with pytest.raises(Rejected) as refusal:
-        unpack_batch(body, LIMITS)
-
-    assert (refusal.value.status, refusal.value.slug) == (status, code)
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b'{"a":NaN}', b'{"a":' * 50_000, b'"x"', b"[{}]"])
-def test_a_body_that_is_no_single_call_is_refused(body: bytes) -> None:
-    with pytest.raises(Rejected) as refusal:
-        unpack_single(body, "track")
-
-    assert refusal.value.status == 400
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["", "track", "u", "\0", "\ud800", "2026-11-21", 10**400, 1e308]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-fields = st.fixed_dictionaries(
-    {},
-    optional={
-        name: json_values | st.just(value)
-        for name, value in event(writeKey="wk", sentAt=T1, originalTimestamp=T2).items()
-    },
-)
-
-
-@given(st.lists(fields | json_values, max_size=4), st.none() | st.integers() | st.text())
-def test_every_event_has_exactly_one_verdict(events: list[object], sent_at: object) -> None:
-    verdicts = batch_of(*events, sentAt=sent_at)
-
-    indexes = [refusal.index for refusal in verdicts.refused]
-    assert len(verdicts.admitted) + len(indexes) == len(events)
-    assert indexes == sorted(set(indexes))
-    for message in verdicts.admitted:
-        assert glance(message.value).message_id == dict(message.all_headers())["ce_id"].decode()
-        assert message.key.startswith(b"acme:")
-
-
-@given(st.lists(fields, max_size=3))
-def test_an_event_gets_the_same_verdict_in_any_company(events: list[Event]) -> None:
-    """One odd event sends its batch down the careful way; that must change nothing for others."""
-    alone = [batch_of(each) for each in events]
-    together = batch_of({"type": 0}, *events)
-
-    assert sum(len(verdicts.admitted) for verdicts in alone) == len(together.admitted)
-    assert [r.fault.code for v in alone for r in v.refused] == [
-        r.fault.code for r in together.refused[1:]
-    ]
-    assert [m.key for v in alone for m in v.admitted] == [m.key for m in together.admitted]
-    for lonely, other in zip(
-        (m for v in alone for m in v.admitted), together.admitted, strict=True
-    ):
-        assert time_of(lonely) == time_of(other)
-
-
-@given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
-def test_no_bytes_raise_anything_but_a_refusal(body: bytes) -> None:
-    for wrapped in (body, b'{"batch":[' + body + b"]}", b'{"batch":[{"type":' + body):
-        with contextlib.suppress(Rejected):
-            judged(unpack_batch(wrapped, LIMITS))
-        with contextlib.suppress(Rejected):
-            single(wrapped)
-
-
-@given(fields)
-def test_the_careful_way_reads_what_the_quick_way_reads(sent: Event) -> None:
-    raw = json.dumps(sent).encode()
-    try:
-        quick = unpack_batch(b'{"batch":[' + raw + b"]}", LIMITS).glimpses
-    except Rejected:
-        return
-    careful = examine(raw, None) if quick else None
-
-    if quick and isinstance(careful, Examined):
-        for name in ("user_id", "anonymous_id", "message_id"):
-            assert customer_id(getattr(quick[0], name)) == getattr(careful.glimpse, name)
-        assert quick[0].event == careful.glimpse.event
-        assert quick[0].type == careful.glimpse.type
-
-
-def test_a_dead_letter_of_the_largest_event_fits_into_kafka() -> None:
-    assert len(msgspec.json.encode(b"x" * LIMITS.event_bytes)) < 1_000_000 - 100_000
-
-
-CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
-BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0"
-
-
-def marks(message: Message) -> tuple[str, ...]:
-    return marks_of(dict(message.all_headers()).get("ce_marks"))
-
-
-@pytest.mark.parametrize("odd", [{}, {"userId": 17}, {"timestamp": None}])
-@pytest.mark.parametrize(
-    ("agent", "expected"), [(CRAWLER, ("bot",)), (BROWSER, ()), (None, ()), (17, ()), ("", ())]
-)
-def test_what_a_crawler_sends_is_admitted_and_marked(
-    agent: object, expected: tuple[str, ...], odd: dict[str, object]
-) -> None:
-    message = admitted(batch_of(event(context={"userAgent": agent}) | odd))
-
-    assert marks(message) == expected
-
-
-@pytest.mark.parametrize("context", [None, {}, "text", [1], {"userAgent": {"a": 1}}])
-def test_a_context_that_names_no_agent_marks_nothing(context: object) -> None:
-    assert marks(admitted(batch_of(event() | {"context": context}))) == ()
-
-
-@pytest.mark.parametrize("said", [True, "true", 1, False, None])
-@pytest.mark.parametrize("by_route", [True, False])
-def test_what_is_imported_is_marked_historical_by_its_route_or_its_body(
-    said: object, *, by_route: bool
-) -> None:
-    events = [event(), event(context={"userAgent": CRAWLER})]
-    body = json.dumps({"batch": events, "historical": said}).encode()
-    parcel = unpack_batch(body, LIMITS, historical=by_route)
-
-    verdicts = admit(parcel, Origin("acme", "s-1", from_rfc3339(RECEIVED)), LIMITS, lambda: "new")
-
-    found = [marks(message) for message in verdicts.admitted]
-    imported = by_route or said is True
-    assert found == ([("historical",), ("bot", "historical")] if imported else [(), ("bot",)])
-
-
-def test_the_event_says_more_of_its_sender_than_the_browser_that_sent_it() -> None:
-    parcel = unpack_batch(
-        json.dumps({"batch": [event(), event(context={"userAgent": BROWSER})]}).encode(), LIMITS
-    )
-    origin = Origin("acme", "s-1", from_rfc3339(RECEIVED), CRAWLER)
-
-    verdicts = admit(parcel, origin, LIMITS, lambda: "new")
-
-    assert [marks(message) for message in verdicts.admitted] == [("bot",), ()]

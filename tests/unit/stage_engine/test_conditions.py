@@ -8,13 +8,7 @@ import pytest
 
 from clm_stage_engine.core.facts import Memory, Tally
 from clm_stage_engine.core.fold import Touch, fold, order
-from clm_stage_engine.core.lifecycle import Lifecycle
-from tests.support.timelines import day, lifecycle, run, touch
-
-
-def when(condition: str) -> Lifecycle:
-    """Make a lifecycle of two stages with one move."""
-    return lifecycle(f"{{from: a, to: b, when: {condition}}}", stages="ab")
+from tests.support.timelines import day, lifecycle, run, touch, when
 
 
 def entered(condition: str, *events: tuple[str, float], until: float = 0) -> float | None:
