@@ -103,6 +103,22 @@ async def test_a_batch_that_was_cut_is_shown_and_replayed_with_a_mended_body(
     assert await listed(shop, 0) == []
 
 
+async def test_an_array_that_was_cut_is_replayed_with_an_array(
+    shop: IngestProcess, own: Installation, kafka_bootstrap: str
+) -> None:
+    key = await shop.create_source()
+    kind = {"content-type": "application/cloudevents-batch+json"}
+    event = {"specversion": "1.0", "id": "1", "source": "/crm", "type": "called", "subject": "ada"}
+    whole = json.dumps([event, {**event, "id": "2"}])
+
+    answer = await shop.http.post("/v1/events", content=whole[:-3], auth=(key, ""), headers=kind)
+    (letter,) = await listed(shop, 1)
+    own.clm("quarantine", "replay", letter["id"], "--body", "-", typed=whole)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "body.malformed")
+    assert [it["userId"] for it in await landed(kafka_bootstrap, shop)] == ["ada", "ada"]
+
+
 async def test_a_body_that_this_release_can_read_lands_and_its_bad_event_gets_a_letter(
     shop: IngestProcess, own: Installation, kafka_bootstrap: str
 ) -> None:

@@ -6,6 +6,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clm_common.bus.ports import Message
 from clm_common.contracts.dead_letter import DeadLetter
@@ -177,6 +179,24 @@ def test_of_what_only_the_beginning_is_kept_a_whole_body_is_wanted() -> None:
 
     assert (refused.code, letter.truncated) == ("letter.truncated", True)
     assert landed(replayed(letter, {"batch": [EVENT]})) == [EVENT]
+
+
+@given(
+    st.sampled_from(sorted(OPENERS)),
+    st.binary() | st.from_regex(rb"[\[{](\"batch\":)?[\[{].*"),
+    st.text(max_size=20),
+    st.dictionaries(st.sampled_from(["content-type", "ce-id", "anonymousid"]), st.text()),
+    st.none() | st.lists(st.integers()) | st.dictionaries(st.text(), st.text()),
+)
+def test_no_letter_is_too_odd_to_be_replayed(
+    name: str, original: bytes, query: str, headers: dict[str, str], mended: object
+) -> None:
+    letter = DeadLetter("body.malformed", "?", "2026-11-22T10:00:00Z", original, headers=headers)
+    letter = msgspec.structs.replace(letter, request=f"{name}?{query}")
+
+    found = replayed(letter, mended)
+
+    assert isinstance(found, Fault) or landed(found)
 
 
 @pytest.mark.parametrize("name", sorted(OPENERS))

@@ -17,6 +17,10 @@ Wanted = Mapping[str, str]
 """What is wanted: `reason`, `source`, `message_id`, `since`, `until`."""
 
 
+Body = dict[str, Any] | list[Any]  # Any: the sender's own JSON
+"""An event, or the body of a request."""
+
+
 class Letter(Struct, frozen=True):
     """A refused event or record, as the list shows it."""
 
@@ -90,9 +94,7 @@ class Quarantine(Service):
         """Give one letter with its original."""
         return self.ask("GET", f"{PATH}/{letter}", Detail)
 
-    def replay(
-        self, letter: str, *, body: dict[str, Any] | None, source: str | None
-    ) -> Outcome:  # Any: the event's JSON
+    def replay(self, letter: str, *, body: Body | None, source: str | None) -> Outcome:
         """Replay one letter, with a mended body if there is one."""
         once = {"body": body, "source": source}
         return self.ask("POST", f"{PATH}/{letter}/replay", Outcome, body=once)

@@ -62,7 +62,7 @@ def show(letter: str) -> None:
 
 def replay_one(letter: str, *, body: str | None, source: str | None) -> None:
     """Replay one letter."""
-    mended = None if body is None else documents.read(body)
+    mended = None if body is None else documents.read_body(body)
     named = None if source is None else _source(source)
     with connecting.to(Quarantine) as ingest:
         outcome = ingest.replay(letter, body=mended, source=named)

@@ -81,7 +81,9 @@ def quarantine_replay(  # noqa: PLR0913 - the options of one command
     ] = False,
     body: Annotated[
         str | None,
-        typer.Option("--body", help="With an id: a file with the mended event; - reads stdin."),
+        typer.Option(
+            "--body", help="With an id: a file with the mended event or body; - reads stdin."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:

@@ -77,7 +77,7 @@ class Many(Wanted):
 class Once(Document):
     """How to replay one letter."""
 
-    body: dict[str, Any] | None = Field(
+    body: dict[str, Any] | list[Any] | None = Field(
         default=None,
         description="The event as it was mended, or the body of a request that could not be "
         "opened; left out, the original is sent.",

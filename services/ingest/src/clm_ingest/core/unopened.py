@@ -23,7 +23,6 @@ Unpack = Callable[[bytes, Request, Limits], Parcel]
 _IN_QUERY: Final = "GET"
 _PREFIXES: Final = (b"ce-", b"posthog-")
 _READ: Final = frozenset([b"content-type", ANONYMOUS_ID, SENT_AT])
-_LONGEST_HEADER: Final = 1_000
 
 
 def refusal_of(
@@ -69,20 +68,22 @@ def reopen(unpack: Unpack, letter: DeadLetter, mended: bytes | None, limits: Lim
     """
     method, _, target = (letter.request or "").partition(" ")
     path, _, text = target.partition("?")
-    query, body = text.encode("latin-1"), letter.original if mended is None else mended
+    query, body = _raw(text), letter.original if mended is None else mended
     if method == _IN_QUERY:
         query = letter.original if mended is None else f"data={quote(mended)}".encode()
-    headers = {
-        name.encode("latin-1"): text.encode("latin-1")
-        for name, text in (letter.headers or {}).items()
-    }
+    headers = {_raw(name): _raw(value) for name, value in (letter.headers or {}).items()}
     request = Request(method, path, query, "https", headers)
     return with_fallbacks(unpack(body, request, limits), request)
 
 
+def _raw(text: str) -> bytes:
+    """Undo what `refusal_of` did to a part of a head; whatever another program wrote is taken."""
+    return text.encode("latin-1", "replace")
+
+
 def _headers_of(request: Request) -> dict[str, str]:
     return {
-        name.decode("latin-1"): value.decode("latin-1")[:_LONGEST_HEADER]
+        name.decode("latin-1"): value.decode("latin-1")
         for name, value in request.headers.items()
         if name in _READ or name.startswith(_PREFIXES)
     }
