@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from clm_common.contracts.touchpoint import HISTORICAL, MARKS_HEADER
 from clm_common.instant import SECOND
 from clm_common.runtime.openapi import app_of
 from clm_ingest import api
@@ -270,6 +271,7 @@ async def test_what_the_real_sdks_send_lands_as_they_meant_it(
     assert (value["type"], *ids) == sent.landed
     assert dict(first.headers)["ce_id"] == sent.landed[-1].encode()
     assert "ce_untimed" not in dict(first.headers)
+    assert HISTORICAL.encode() not in dict(first.headers).get(MARKS_HEADER, b"")
     assert b"wk_test" not in (first.value or b"")
     assert (again.value, again.key) == (first.value, first.key)
 

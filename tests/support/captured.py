@@ -2,7 +2,8 @@
 
 The write key is `wk_test`. Versions: segment-analytics-python 2.4.0, rudder-sdk-python 2.1.9,
 @segment/analytics-node 3.1.0, @rudderstack/rudder-sdk-node 3.0.13, @segment/analytics-next 1.84.3,
-@rudderstack/analytics-js 3.34.1, @jitsu/js 1.11.0, posthog 7.91.1 (Python).
+@rudderstack/analytics-js 3.34.1, @jitsu/js 1.11.0, posthog 7.91.1 (Python),
+com.segment.analytics.java 3.5.4.
 """
 
 import gzip
@@ -63,6 +64,38 @@ SEGMENT_PYTHON = Captured(
         }
     ),
     ("identify", "py-seg-1", "py-seg-anon", "conf-21b358cc-eb44-4e4c-8c6e-9d876ac13b76"),
+)
+
+SEGMENT_JAVA = Captured(  # the key in the body alone, and what happens now to /v1/import
+    "segment-java",
+    "/v1/import/",
+    {
+        "user-agent": "analytics-java/3.5.4",
+        "content-type": "application/json; charset=UTF-8",
+    },
+    _json(
+        {
+            "batch": [
+                {
+                    "type": "identify",
+                    "messageId": "377cc9c3-fe77-4b49-8eb4-551695556e03",
+                    "timestamp": "2026-11-21T19:44:56.535Z",
+                    "anonymousId": "java-seg-anon",
+                    "userId": "java-seg-1",
+                    "integrations": {},
+                    "traits": {"n": 1},
+                }
+            ],
+            "sentAt": "2026-11-21T19:44:56.553Z",
+            "context": {
+                "library": {"name": "analytics-java", "version": "3.5.4"},
+                "instanceId": "ed6072e6-ba33-473a-8809-27fbb6b8699f",
+            },
+            "sequence": 1,
+            "writeKey": WRITE_KEY,
+        }
+    ),
+    ("identify", "java-seg-1", "java-seg-anon", "377cc9c3-fe77-4b49-8eb4-551695556e03"),
 )
 
 RUDDER_PYTHON = Captured(
@@ -385,6 +418,7 @@ POSTHOG_BROWSER = Captured(  # gzip without saying so
 
 ALL = (
     SEGMENT_PYTHON,
+    SEGMENT_JAVA,
     RUDDER_PYTHON,
     SEGMENT_NODE,
     RUDDER_NODE,

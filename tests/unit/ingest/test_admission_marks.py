@@ -52,6 +52,39 @@ def test_what_is_imported_is_marked_historical_by_its_route_or_its_body(
     assert found == ([("historical",), ("bot", "historical")] if imported else [(), ("bot",)])
 
 
+NOW = {"library": {"name": "analytics-ruby", "version": "2.5.0"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "imported"),
+    [
+        ({"batch": [event(context=NOW)]}, False),
+        ({"batch": [event()], "context": {"library": {"name": "analytics-java"}}}, False),
+        ({"batch": [event(context=NOW)], "historical": True}, True),
+        ({"batch": [event(context={"library": {"name": "analytics.js"}})]}, True),
+        ({"batch": [event()], "context": {"library": {"name": ["analytics-java"]}}}, True),
+        ({"batch": [event()], "context": "analytics-java"}, True),
+        ({"batch": [event(context={"library": "analytics-java"})]}, True),
+        ({"batch": []}, True),
+    ],
+    ids=str,
+)
+def test_what_libraries_send_to_the_import_route_as_it_happens_is_no_import(
+    said: dict[str, object], *, imported: bool
+) -> None:
+    parcel = unpack_batch(json.dumps(said).encode(), LIMITS, historical=True)
+
+    assert parcel.historical is imported
+
+
+def test_beside_an_event_that_is_no_json_a_batch_still_says_which_library_sent_it() -> None:
+    library = b'"context":{"library":{"name":"Analytics.NET"}}'
+    body = b'{"batch":[{"userId":NaN}],' + library + b"}"
+
+    assert not unpack_batch(body, LIMITS, historical=True).historical
+    assert unpack_batch(b'{"batch":[{"userId":NaN}]}', LIMITS, historical=True).historical
+
+
 def test_the_event_says_more_of_its_sender_than_the_browser_that_sent_it() -> None:
     parcel = unpack_batch(
         json.dumps({"batch": [event(), event(context={"userAgent": BROWSER})]}).encode(), LIMITS

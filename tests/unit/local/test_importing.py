@@ -14,9 +14,11 @@ from clm_common.catalog import Entry
 from clm_common.clock import ManualClock
 from clm_common.errors import DefinitionError
 from clm_common.instant import from_rfc3339
+from clm_ingest.core.parcel import Limits, unpack_batch
 from clm_local.errors import LocalError
 from clm_local.importing import run
 from clm_local.importing.fieldmap import FieldMap, Unfit
+from clm_local.importing.judging import body_of
 from clm_local.importing.records import records_of
 from clm_local.importing.run import Job
 from clm_local.importing.sender import Sender
@@ -352,6 +354,14 @@ def test_a_finished_import_sends_nothing_when_it_is_run_again(history: Path) -> 
 
     assert again == first
     assert len(ingest.events) == 2_500
+
+
+def test_history_stays_history_whichever_library_sent_it_first() -> None:
+    event = {"userId": "u-1", "context": {"library": {"name": "analytics-java"}}}
+
+    parcel = unpack_batch(body_of([json.dumps(event).encode()]), Limits(), historical=True)
+
+    assert parcel.historical
 
 
 def test_busy_and_absent_servers_are_waited_for(history: Path) -> None:

@@ -106,7 +106,9 @@ SEGMENT: Final = (
         posted(
             "Import events from the past",
             "As `/v1/batch`, but nobody is written to because of them: they are marked "
-            f"`historical`. A batch with `historical: true` is an import, too. {_VERDICTS}",
+            "`historical`. A batch with `historical: true` is an import, too. Segment's libraries "
+            "for Java, Ruby, PHP and .NET send here what happens now: where the context's "
+            f"`library` is one of them, only `historical: true` makes it an import. {_VERDICTS}",
             Takes(Batch),
         ),
     ),

@@ -22,8 +22,8 @@ _UNTIMED: Final = Fault(
 
 
 def body_of(events: Sequence[bytes]) -> bytes:
-    """Give the body of a batch of events, each of them a JSON object."""
-    return b'{"batch":[' + b",".join(events) + b"]}"
+    """Give the body of an import of events, JSON objects, whatever sent them first."""
+    return b'{"historical":true,"batch":[' + b",".join(events) + b"]}"
 
 
 def judge(events: Sequence[bytes], *, now: int) -> list[Fault | None]:

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 from clm_common.contracts.touchpoint import TouchpointType
 from clm_common.errors import Rejected
 from clm_ingest.core.glimpse import UNREADABLE, Glimpse
+from clm_ingest.core.segment_spec import sends_live
 from clm_ingest.core.splitting import split
 from clm_ingest.core.surrogates import paired
 
@@ -53,6 +54,7 @@ class _Batch(Struct, rename="camel"):
     write_key: Any = None  # Any: the sender's own JSON, of whatever type
     sent_at: Any = None  # Any: as write_key
     historical: Any = None  # Any: as write_key; true says that it is imported from the past
+    context: Any = None  # Any: as write_key; it may name the library that sent it
 
 
 class _Glimpses(Struct):
@@ -63,6 +65,7 @@ _as_batch: Final = msgspec.json.Decoder(_Batch).decode
 _as_glimpses: Final = msgspec.json.Decoder(_Glimpses).decode
 _as_single: Final = msgspec.json.Decoder(Glimpse).decode
 _as_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_as_fields: Final = msgspec.json.Decoder(dict[str, Any]).decode  # Any: as _Batch.write_key
 
 
 def unmarked(body: bytes) -> bytes:
@@ -96,7 +99,8 @@ def unpack_batch(body: bytes, limits: Limits, *, historical: bool = False) -> Pa
     Args:
         body: the inflated body.
         limits: what is allowed.
-        historical: the route says that it is imported from the past; the body may say so, too.
+        historical: the route says that it is imported from the past, which holds unless a library
+            sent it that sends there what happens now. The body may say so, too.
 
     Raises:
         Rejected: 400 if it is not a JSON object with a list `batch`; 413 if that is too long.
@@ -114,10 +118,20 @@ def unpack_batch(body: bytes, limits: Limits, *, historical: bool = False) -> Pa
     if len(events) > limits.events:
         detail = f"a batch may hold {limits.events} events, this one has {len(events)}"
         raise Rejected(413, "batch.too_long", detail)
-    historical = historical or opened.historical is True
+    historical = opened.historical is True or (historical and not _is_live(opened, events))
     return Parcel(
         None, events, glimpses, _text(opened.write_key), opened.sent_at, historical=historical
     )
+
+
+def _is_live(opened: _Batch, events: Sequence[Raw | bytes]) -> bool:
+    """Tell by the library that the batch names, or else its first event."""
+    if opened.context is not None or not events:
+        return sends_live(opened.context)
+    try:
+        return sends_live(_as_fields(events[0]).get("context"))
+    except UNREADABLE:
+        return False
 
 
 def _glimpses_of(body: bytes) -> Sequence[Glimpse] | None:

@@ -17,6 +17,19 @@ SHORT: Final[dict[TouchpointType, str]] = {
 }
 """Every call and its short form."""
 
+_LIVE: Final = ("analytics-java", "analytics-ruby", "analytics-php", "Analytics.NET")
+"""Segment's libraries that send to `/v1/import` what happens now."""
+
+
+def sends_live(context: object) -> bool:
+    """Tell whether a context names a library that sends to `/v1/import` what happens now.
+
+    Args:
+        context: of a batch or of an event, the sender's own JSON.
+    """
+    library = context.get("library") if isinstance(context, dict) else None
+    return isinstance(library, dict) and library.get("name") in _LIVE
+
 
 def settings_of(write_key: str, *, api_host: str, protocol: str) -> dict[str, object]:
     """Give the document Segment's browser SDK loads before it sends its first event.
