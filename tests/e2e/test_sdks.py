@@ -134,8 +134,15 @@ async def test_in_a_browser_on_another_origin_every_call_succeeds_and_lands_once
     running: Pipeline, shop: IngestProcess, site: Site, chromium: Browser, sdk: str, options: Json
 ) -> None:
     key = await shop.create_source()
+    broken: list[str] = []
+
+    def note(message: Any) -> None:  # Any: playwright's
+        if message.type == "error":
+            broken.append(message.text)
 
     async with visitor(chromium) as page:
+        page.on("console", note)
+        page.on("pageerror", lambda it: broken.append(str(it)))
         await page.route(f"{shop.url.replace('http', 'https', 1)}/**", plainly)
         await page.goto(f"{site.url}/{sdk}")
         failures = await page.evaluate("visit", {"url": shop.url, "key": key, **options})
@@ -143,7 +150,7 @@ async def test_in_a_browser_on_another_origin_every_call_succeeds_and_lands_once
             await page.goto("about:blank")  # what waits is handed over by now
         await assert_each_is_on_the_river_once(running, in_browsers(sdk))
 
-    assert failures == []
+    assert (failures, broken) == ([], [])
 
 
 @pytest.mark.parametrize("sdk", ["segment", "rudder"])

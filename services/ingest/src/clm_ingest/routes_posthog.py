@@ -1,6 +1,7 @@
 """PostHog's capture endpoints, a second tier: they are there where `CLM_INGEST_POSTHOG` says so.
 
 There are no feature flags, surveys or recordings here; the browser SDK is told so and sends events.
+Of surveys it is told nothing: also where it hears that there are none, it loads their script.
 """
 
 import uuid
@@ -36,7 +37,6 @@ _CONFIG: Final[dict[str, Any]] = {  # Any: a JSON document
     "isAuthenticated": False,
     "sessionRecording": False,
     "heatmaps": False,
-    "surveys": False,
     "captureDeadClicks": False,
     "capturePerformance": False,
     "autocaptureExceptions": False,
