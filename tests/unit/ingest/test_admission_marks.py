@@ -60,6 +60,7 @@ NOW = {"library": {"name": "analytics-ruby", "version": "2.5.0"}}
     [
         ({"batch": [event(context=NOW)]}, False),
         ({"batch": [event()], "context": {"library": {"name": "analytics-java"}}}, False),
+        ({"batch": [event(context=NOW)], "context": {"library": "analytics-.NET"}}, False),
         ({"batch": [event(context=NOW)], "historical": True}, True),
         ({"batch": [event(context={"library": {"name": "analytics.js"}})]}, True),
         ({"batch": [event()], "context": {"library": {"name": ["analytics-java"]}}}, True),

@@ -125,11 +125,11 @@ def unpack_batch(body: bytes, limits: Limits, *, historical: bool = False) -> Pa
 
 
 def _is_live(opened: _Batch, events: Sequence[Raw | bytes]) -> bool:
-    """Tell by the library that the batch names, or else its first event."""
-    if opened.context is not None or not events:
-        return sends_live(opened.context)
+    """Tell by the library that the batch names, or its first event."""
+    if sends_live(opened.context):
+        return True
     try:
-        return sends_live(_as_fields(events[0]).get("context"))
+        return any(sends_live(_as_fields(it).get("context")) for it in events[:1])
     except UNREADABLE:
         return False
 
