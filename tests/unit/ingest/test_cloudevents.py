@@ -166,9 +166,20 @@ def test_binary_mode_needs_all_four_attributes(name: str) -> None:
     assert refused.value.slug == "cloudevent.incomplete"
 
 
-def test_binary_mode_has_no_header_for_the_content_type() -> None:
+@pytest.mark.parametrize("media", [{}, {"content-type": "text/plain"}])
+def test_binary_mode_has_no_header_for_the_content_type(media: dict[str, str]) -> None:
     with pytest.raises(Rejected, match="ce-datacontenttype must not be sent"):
-        opened(b"{}", binary(**{"ce-datacontenttype": "application/json"}))
+        opened(b"{}", binary(**{"ce-datacontenttype": "application/json"}, **media))
+
+
+def test_a_content_type_that_an_old_sdk_says_twice_is_read_once() -> None:
+    """As cloudevents 1.0 to 1.2 for Python were seen to send it."""
+    twice = {"ce-datacontenttype": "application/json", "content-type": "application/json"}
+
+    found = touchpoint(opened(b"[1, 2]", binary(**twice, **{"ce-subject": "u-1"})))
+
+    assert found["properties"] == {"data": [1, 2]}
+    assert found["context"]["cloudevent"]["datacontenttype"] == "application/json"
 
 
 @pytest.mark.parametrize(

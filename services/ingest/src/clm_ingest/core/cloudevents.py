@@ -91,10 +91,13 @@ def _structure(body: bytes, headers: Mapping[bytes, bytes]) -> bytes:
     if missing := [f"ce-{name}" for name in _REQUIRED if not event.get(name)]:
         detail = f"the Content-Type says binary mode, and {', '.join(missing)} is missing"
         raise Rejected(400, "cloudevent.incomplete", detail)
+    media = headers.get(b"content-type", b"").decode("latin-1").strip()
+    if media and event.get("datacontenttype") == media:
+        del event["datacontenttype"]  # Python's SDK before 1.3 says it twice
     if foreign := {"datacontenttype", *_DATA} & event.keys():
         detail = f"ce-{min(foreign)} must not be sent: Content-Type and the body say it"
         raise Rejected(400, "cloudevent.invalid", detail)
-    if media := headers.get(b"content-type", b"").decode("latin-1").strip():
+    if media:
         event["datacontenttype"] = media
     if body:
         event["data_base64"] = base64.b64encode(body).decode()
