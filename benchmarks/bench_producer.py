@@ -1,12 +1,13 @@
-"""What a published event costs the client: group commit, `send` and gather, `send_and_wait`.
+"""What a published event costs the client: group commit beside aiokafka's own ways to send.
 
     python -m benchmarks.bench_producer
 
 All on one real Kafka (CLM_TEST_KAFKA, else one of its own), alternating, events per CPU-second of
 this process: 32 requests of 100 events at a time, 500 bytes each, keys mixed, acks=all, idempotent,
-snappy. `send_and_wait` awaits its 100 events one after the other. Once with two headers, for which
-the target is set, and once with the six that ingest writes: encoding headers costs every contestant
-the same, so the ratio is smaller.
+snappy. "Own batches" are aiokafka's, filled by one caller with the events of all requests: the most
+that group commit can reach, and what its target is a share of (docs/adr/0027). `send_and_wait`
+awaits its 100 events one after the other. Once with two headers, and once with the six that ingest
+writes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -28,13 +30,15 @@ from zlib import crc32
 import uvloop
 from aiokafka import AIOKafkaProducer
 
+from benchmarks.support import verdict
 from clm_common.bus.kafka import GroupProducer, KafkaSettings
 from clm_common.bus.kafka.admin import create_topics, delete_topics
 from clm_common.bus.ports import Message
+from clm_common.bus.size import BATCH_BYTES
 from clm_common.contracts.topics import Topic
 from tests.support.servers import KafkaNode
 
-TARGET: Final = 15.0
+PART_OF_OWN: Final = 0.75
 ROUNDS: Final = 5
 REQUESTS: Final = 32
 EVENTS: Final = 100
@@ -78,6 +82,23 @@ async def gathered(producer: AIOKafkaProducer, messages: Sequence[Message]) -> N
     await asyncio.gather(*sent)
 
 
+async def by_hand(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
+    """Publish by aiokafka's own batches, one per partition."""
+    batches: dict[int, Any] = {}  # Any: aiokafka's builder is untyped
+    for message in messages:
+        partition = crc32(message.key) % TOPIC.partitions
+        if partition not in batches:
+            batches[partition] = producer.create_batch()
+        batches[partition].append(
+            key=message.key, value=message.value, timestamp=None, headers=list(message.headers)
+        )
+    sent = [
+        await producer.send_batch(batch, TOPIC.name, partition=partition)
+        for partition, batch in batches.items()
+    ]
+    await asyncio.gather(*sent)
+
+
 async def one_by_one(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
     """Publish by `send_and_wait`, as tutorials do."""
     for message in messages:
@@ -118,6 +139,7 @@ async def measure(settings: KafkaSettings, *, headers: int) -> dict[str, list[fl
         enable_idempotence=True,
         compression_type="snappy",
         partitioner=partitioner,
+        max_batch_size=BATCH_BYTES,
     )
     batches = [
         [made_up(number, headers=headers) for number in range(EVENTS)] for _ in range(REQUESTS)
@@ -125,13 +147,15 @@ async def measure(settings: KafkaSettings, *, headers: int) -> dict[str, list[fl
     async with GroupProducer(settings) as group, plain:
         contestants: dict[str, tuple[Request, int]] = {
             "group commit": (group.publish, 40),
+            "own batches": (lambda batch: by_hand(plain, batch), 40),
             "send and gather": (lambda batch: gathered(plain, batch), 6),
             "send_and_wait": (lambda batch: one_by_one(plain, batch), 3),
         }
         found: dict[str, list[float]] = {name: [] for name in contestants}
         for round_ in range(ROUNDS + 1):
             for name, (request, times) in contestants.items():
-                events = await rate(request, batches, times)
+                clients = batches if name != "own batches" else [[*chain(*batches)]]
+                events = await rate(request, clients, times)
                 if round_:
                     found[name].append(events)
     return found
@@ -152,30 +176,30 @@ async def broker() -> AsyncGenerator[KafkaSettings]:
             node.discard()
 
 
-def report(found: dict[str, list[float]], *, headers: int) -> float:
-    """Print the rates, and give by how much group commit is cheaper than `send_and_wait`."""
-    base = found["send_and_wait"]
-    ratios = {
-        name: statistics.median(one / other for one, other in zip(rates, base, strict=True))
-        for name, rates in found.items()
-    }
+def report(found: dict[str, list[float]], *, headers: int) -> bool:
+    """Print the rates, and tell whether group commit is as cheap as it should be."""
     sys.stdout.write(f"{headers} headers\n")
     for name, rates in found.items():
+        times = _ratio(rates, found["send_and_wait"])
         rate_ = statistics.median(rates) / 1000
-        sys.stdout.write(f"  {name:16} {rate_:8.1f}k events/CPU-s {ratios[name]:6.1f} x\n")
-    return ratios["group commit"]
+        sys.stdout.write(f"  {name:16} {rate_:8.1f}k events/CPU-s {times:6.1f} x\n")
+    part = _ratio(found["group commit"], found["own batches"])
+    return verdict(f"group commit, {headers} headers, part of own batches", part, PART_OF_OWN)
+
+
+def _ratio(rates: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(one / other for one, other in zip(rates, others, strict=True))
 
 
 async def main() -> int:
     """Measure and print; gives 1 if the target is missed."""
     async with broker() as settings:
         await create_topics(settings, [TOPIC])
-        ratios = [
+        met = [
             report(await measure(settings, headers=headers), headers=headers) for headers in (2, 6)
         ]
         await delete_topics(settings, [TOPIC.name])
-    sys.stdout.write(f"group commit: {ratios[0]:.1f} x send_and_wait, target {TARGET:.0f} x\n")
-    return int(ratios[0] < TARGET)
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":

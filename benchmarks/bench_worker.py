@@ -5,7 +5,7 @@ profiles with version check, river and public changes in a Kafka transaction. Bo
 process, alternating, after a round of each that does not count; what counts is events per second of
 its CPU (Kafka and PostgreSQL have their own processes). The bare loop reads the topic several times
 a round, or its share of a second would be noise. Target: at least 0.15.
-Not quite reached: 0.146 (median of five rounds of 300,000 events of 20,000 people, quiet cores).
+Not always reached: 0.107 to 0.157, on different days of the same two shared cores.
 Run: `python -m benchmarks.bench_worker [EVENTS] [PEOPLE]`.
 """
 
@@ -24,7 +24,7 @@ import structlog
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from benchmarks.support import Servers, servers
+from benchmarks.support import Servers, servers, verdict
 from clm_common import telemetry
 from clm_common.bus.kafka import GroupProducer, KafkaSettings, PartitionReader
 from clm_common.bus.kafka.admin import create_topics
@@ -52,6 +52,7 @@ from clm_stage_engine.store.months import Months
 from tests.support.touchpoints import touchpoint
 
 PEOPLE: Final = 20_000
+TARGET: Final = 0.15
 ROUNDS: Final = 5
 PASSES: Final = 8
 EVENTS: Final = ("Product Viewed", "Products Searched", "Cart Viewed", "Product Added")
@@ -173,8 +174,8 @@ async def _count(database: Database) -> int:
         return int(await db.fetchval("SELECT count(*) FROM history"))
 
 
-async def main(count: int, people: int) -> None:
-    """Alternate both sides and print the ratio of medians."""
+async def main(count: int, people: int) -> int:
+    """Alternate both sides and print the ratio of medians; gives 1 if the target is missed."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     async with servers() as around:
         kafka = KafkaSettings(bootstrap=around.kafka)
@@ -198,9 +199,9 @@ async def main(count: int, people: int) -> None:
                 f"{per_second:,.0f}/s wall   ratio {per_cpu / bares[-1]:.3f}"
             )
         ratio = statistics.median(ours) / statistics.median(bares)
-        print(f"worker with everything on : bare getmany = {ratio:.3f} (target 0.15)")
+    return 0 if verdict("worker with everything on, part of bare getmany", ratio, TARGET) else 1
 
 
 if __name__ == "__main__":
     events, customers = (*map(int, sys.argv[1:]), *(300_000, PEOPLE)[len(sys.argv) - 1 :])
-    uvloop.run(main(events, customers))
+    sys.exit(uvloop.run(main(events, customers)))

@@ -1,6 +1,6 @@
-"""What ingest is measured against: a raw ASGI answer, and the textbook FastAPI service.
+"""What ingest is measured against: a raw ASGI answer, the barest ingest, the textbook service.
 
-    python -m benchmarks.rivals_of_ingest raw|textbook
+    python -m benchmarks.rivals_of_ingest raw|bare|textbook
 
 Started by `bench_ingest`; prints its port, serves until it is killed.
 """
@@ -13,12 +13,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import msgspec
+import structlog
 import uvloop
 from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
+from msgspec import Raw, Struct
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from clm_common.bus.columns import Columns
+from clm_common.bus.kafka import GroupProducer, KafkaSettings
 from clm_common.runtime.listener import listen
 
 _TOPIC: Final = "clm.touchpoints"
@@ -78,6 +83,55 @@ async def textbook(bootstrap: str) -> AsyncGenerator[FastAPI]:
         yield app
 
 
+class _Seen(Struct, rename="camel", gc=False):
+    """What a key is made of."""
+
+    user_id: str | None = None
+    anonymous_id: str | None = None
+
+
+class _Events(Struct):
+    batch: list[Raw]
+
+
+class _Keys(Struct):
+    batch: list[_Seen]
+
+
+_events_in: Final = msgspec.json.Decoder(_Events).decode
+_keys_in: Final = msgspec.json.Decoder(_Keys).decode
+_key_of: Final = msgspec.json.Decoder(_Seen).decode
+
+_SUCCESS: Final = b'{"success":true}'
+_HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b"16")]
+
+
+@asynccontextmanager
+async def bare(bootstrap: str) -> AsyncGenerator[ASGIApp]:
+    """Decode with msgspec and publish by our producer: no write key, verdicts, times or headers."""
+    async with GroupProducer(KafkaSettings(bootstrap=bootstrap), linger=0.002) as producer:
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            body, more = b"", True
+            while more:
+                event = await receive()
+                body += event.get("body", b"")
+                more = event.get("more_body", False)
+            messages = Columns(_TOPIC, ())
+            if scope["path"] == "/v1/batch":
+                messages.values = [*map(bytes, _events_in(body).batch)]
+                seen = _keys_in(body).batch
+            else:
+                messages.values, seen = [body], [_key_of(body)]
+            messages.keys = [(it.user_id or it.anonymous_id or "").encode() for it in seen]
+            messages.shared = [None] * len(seen)
+            await producer.publish(messages)
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send({"type": "http.response.body", "body": _SUCCESS})
+
+        yield app
+
+
 async def serve(app: ASGIApp) -> None:
     """Serve as our services do, on a free port, which is printed."""
     listener = listen(app, "127.0.0.1", 0, 1)
@@ -89,10 +143,12 @@ async def serve(app: ASGIApp) -> None:
 
 async def main(kind: str) -> None:
     """Be one of them."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if kind == "raw":
         await serve(raw)
         return
-    async with textbook(os.environ["CLM_KAFKA_BOOTSTRAP"]) as app:
+    contestant = bare if kind == "bare" else textbook
+    async with contestant(os.environ["CLM_KAFKA_BOOTSTRAP"]) as app:
         await serve(app)
 
 

@@ -3,7 +3,7 @@
 | module | gives |
 |---|---|
 | `settings` | how to reach and trust the brokers |
-| `records`, `batches` | record batches, written by hand |
+| `batches` | messages packed into batches per partition |
 | `producer` | `GroupProducer`, the group-commit producer |
 | `reader` | `PartitionReader`, which reads partitions under somebody else's lease |
 | `publisher` | `TransactionalPublisher`, one partition's facts exactly once |
