@@ -76,18 +76,43 @@ async def test_a_bad_single_event_is_a_400_and_quarantined(world: IngestWorld) -
     assert [letter.original for letter in world.letters()] == [json.dumps(bad).encode()]
 
 
-@pytest.mark.parametrize("path", ["/v1/track", "/v1/t", "/v1/merge"])
-async def test_half_a_surrogate_pair_in_a_single_call_is_quarantined(
+CUT = {**EVENT, "properties": {"title": "Hello \ud83d", "smile": "\U0001f600", "n": 1e2}}
+
+
+@pytest.mark.parametrize("path", ["/v1/track", "/v1/t", "/v1/batch"])
+async def test_half_a_surrogate_pair_is_replaced_and_all_else_is_as_sent(
     world: IngestWorld, path: str
 ) -> None:
-    cut = json.dumps({**EVENT, "writeKey": KEY, "properties": {"title": "Hello \ud83d"}}).encode()
+    cut = json.dumps(CUT)
+    body = f'{{"batch":[{cut}]}}' if path == "/v1/batch" else cut
 
-    answer = await world.post(path, cut, headers={})
+    answer = await world.post(path, body.encode())
+
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    assert [it.value for it in world.landed()] == [cut.replace('\\ud83d"', '\\ufffd"').encode()]
+    assert world.letters() == []
+
+
+@pytest.mark.parametrize("name", ["messageId", "userId", "anonymousId", "previousId"])
+async def test_half_a_surrogate_pair_in_an_id_is_quarantined(world: IngestWorld, name: str) -> None:
+    cut = json.dumps({**EVENT, name: "a\ud83d"}).encode()
+
+    answer = await world.post("/v1/track", cut)
 
     assert_error(answer, 400, "touchpoint.malformed")
     (letter,) = world.letters()
     assert (letter.reason, letter.original) == ("touchpoint.malformed", cut)
     assert world.landed() == []
+
+
+async def test_half_a_surrogate_pair_in_a_merge_is_quarantined(world: IngestWorld) -> None:
+    cut = json.dumps({**CUT, "writeKey": KEY}).encode()
+
+    answer = await world.post("/v1/merge", cut, headers={})
+
+    assert_error(answer, 400, "touchpoint.malformed")
+    (letter,) = world.letters()
+    assert (letter.reason, letter.original) == ("touchpoint.malformed", cut)
 
 
 async def test_an_event_that_is_too_large_is_a_413_alone_and_quarantined_in_a_batch() -> None:

@@ -15,6 +15,7 @@ Json = Any  # Any: JSON
 
 TYPES: Final = ("track", "identify", "page", "screen", "group", "alias")
 _LONGEST: Final = 256
+_IDS: Final = ("messageId", "userId", "anonymousId", "previousId")
 _SPACES: Final = " \t\r\n"
 
 
@@ -171,8 +172,14 @@ def _no_constant(name: str) -> NoReturn:
 
 def _judge(index: int, raw: bytes, kind: str | None, most: int) -> Landed | Refused:
     event = _parsed(raw)
-    if not _is_unicode(event):
-        return Refused(index, f"touchpoint.{'too_large' if len(raw) > most else 'malformed'}", None)
+    is_whole = _is_unicode(event)
+    if not is_whole:
+        if len(raw) > most:
+            return Refused(index, "touchpoint.too_large", None)
+        event = _whole(event)
+        ids = [event.get(name) for name in _IDS] if isinstance(event, dict) else []
+        if any(isinstance(it, str) and "\ufffd" in it for it in ids):
+            return Refused(index, "touchpoint.malformed", None)
     message_id, usable = _text(event.get("messageId") if isinstance(event, dict) else None)
     known = message_id if usable else None
     if len(raw) > most:
@@ -195,8 +202,19 @@ def _judge(index: int, raw: bytes, kind: str | None, most: int) -> Landed | Refu
             return Refused(index, f"touchpoint.{code}", known)
     as_sent = isinstance(event.get("messageId"), str) and message_id and event.get("type") == said
     fields = {key: value for key, value in event.items() if key != "writeKey"} | {"type": said}
-    untouched = as_sent and event.get("writeKey") is None
+    untouched = is_whole and as_sent and event.get("writeKey") is None
     return Landed(user or anonymous or "", message_id, fields, raw if untouched else None)
+
+
+def _whole(value: Json) -> Json:
+    """Replace halves of surrogate pairs, as Python's own decoder of UTF-16 does."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(it) for it in value]
+    if isinstance(value, dict):
+        return {str(_whole(name)): _whole(it) for name, it in value.items()}
+    return value
 
 
 def _text(value: Json) -> tuple[str | None, bool]:

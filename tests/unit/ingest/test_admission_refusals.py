@@ -41,8 +41,10 @@ LONG = "x" * (LONGEST + 1)
         ([], "touchpoint.not_an_object"),
         (None, "touchpoint.not_an_object"),
         (event(properties={"x": float("nan")}), "touchpoint.malformed"),
-        (event(properties={"x": "\ud800"}), "touchpoint.malformed"),
         (event(userId="\udc00"), "touchpoint.malformed"),
+        (event(messageId="m\ud800", properties={"x": 1}), "touchpoint.malformed"),
+        (event(anonymousId="\ud83d", properties={"x": float("nan")}), "touchpoint.malformed"),
+        (event(type="?", properties={"x": "\ud800"}), "touchpoint.type_unknown"),
     ],
 )
 def test_a_bad_event_is_refused_alone_and_by_name(sent: object, code: str) -> None:

@@ -265,6 +265,16 @@ def test_an_event_with_an_id_keeps_its_bytes(tmp_path: Path) -> None:
     assert record.event == raw
 
 
+def test_a_text_that_was_cut_within_an_emoji_does_not_cost_its_event(tmp_path: Path) -> None:
+    path = tmp_path / "history.ndjson"
+    path.write_text(json.dumps(track(1, messageId="m", properties={"title": "Hello \ud83d"})))
+
+    (record,) = records_of(path, None)
+
+    assert record.fault is None
+    assert json.loads(record.event) == track(1, messageId="m", properties={"title": "Hello \ufffd"})
+
+
 def test_gzipped_files_are_read_and_broken_ones_refused(tmp_path: Path, history: Path) -> None:
     path = tmp_path / "history.ndjson.gz"
     whole = gzip.compress(history.read_bytes())

@@ -129,7 +129,10 @@ def _with_id(raw: bytes, number: int) -> tuple[bytes, Fault | None]:
         fields = _as_fields(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = examine(raw, None)
-        return raw, found if isinstance(found, Fault) else Fault("touchpoint.malformed", "no JSON")
+        if isinstance(found, Fault):
+            return raw, found
+        raw = found.raw
+        fields = _as_fields(raw)
     if bytes(fields.get("messageId", b"null")) not in {b"null", b'""'}:
         return raw, None
     fields["messageId"] = Raw(_encode(_id("", number, raw)))

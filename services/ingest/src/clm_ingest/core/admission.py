@@ -214,7 +214,7 @@ class _Desk:
         found = examine(raw, self._kind)
         if isinstance(found, Fault):
             return found
-        return self.decide(raw, found.glimpse, rewrite=found.rewrite)
+        return self.decide(found.raw, found.glimpse, rewrite=found.rewrite)
 
     def decide(self, raw: bytes, seen: Glimpse, *, rewrite: bool = False) -> Fault | None:
         """Judge an event whose fields are right one by one; `rewrite` says its bytes are not."""

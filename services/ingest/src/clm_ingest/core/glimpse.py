@@ -12,6 +12,7 @@ from msgspec import Meta, Raw, Struct
 
 from clm_common.contracts.touchpoint import TYPES, TouchpointType, customer_id
 from clm_ingest.core import timing
+from clm_ingest.core.surrogates import REPLACEMENT, paired
 
 LONGEST: Final = 256
 """How many characters an id or an event's name may have; it has to fit into database indexes."""
@@ -19,6 +20,7 @@ LONGEST: Final = 256
 _Text = Annotated[str, Meta(max_length=LONGEST)]
 _Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Time = datetime | int | float | None
+_IDS: Final = ("messageId", "userId", "anonymousId", "previousId")
 
 
 class Context(Struct, rename="camel", gc=False):
@@ -64,10 +66,12 @@ class Examined(Struct, frozen=True):
     """An odd event that can be admitted.
 
     Attributes:
+        raw: its bytes; other ones than were sent if halves of surrogate pairs were replaced.
         glimpse: what it says.
         rewrite: its bytes do not say the same: its id is no text, or its type is the route's.
     """
 
+    raw: bytes
     glimpse: Glimpse
     rewrite: bool
 
@@ -95,13 +99,21 @@ class _Fault(Exception):
 def examine(raw: bytes, kind: TouchpointType | None) -> Examined | Fault:
     """Read one event field by field and say what is wrong with it, if it cannot be admitted.
 
+    Half of a surrogate pair is no reason, except in an id: it makes one of what were two.
+
     Args:
         raw: its bytes.
         kind: its type as the route says; None where the event has to say it.
     """
-    message_id = None
     try:
         fields = _read(raw)
+    except _Fault as fault:
+        whole = paired(raw)
+        if whole != raw and _has_whole_ids(whole):
+            return examine(whole, kind)
+        return Fault(fault.code, fault.detail)
+    message_id = None
+    try:
         message_id = _id_in(fields, "messageId")
         glimpse = Glimpse(
             type=kind or _type_in(fields),
@@ -119,7 +131,17 @@ def examine(raw: bytes, kind: TouchpointType | None) -> Examined | Fault:
         return Fault(fault.code, fault.detail, message_id)
     has_text_id = bytes(fields.get("messageId", b"null"))[:1] == b'"'
     has_its_type = kind is None or _whatever(fields.get("type")) == kind
-    return Examined(glimpse, rewrite=not (has_text_id and has_its_type))
+    return Examined(raw, glimpse, rewrite=not (has_text_id and has_its_type))
+
+
+def _has_whole_ids(raw: bytes) -> bool:
+    """Tell whether nothing was replaced in the ids of an event, as far as it can be read."""
+    try:
+        fields = _read(raw)
+    except _Fault:
+        return True
+    ids = [_whatever(fields.get(name)) for name in _IDS]
+    return not any(isinstance(each, str) and REPLACEMENT in each for each in ids)
 
 
 def message_id_in(raw: bytes) -> str | None:

@@ -11,9 +11,12 @@ _ESCAPE: Final = re.compile(
     rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
     re.DOTALL,
 )
-_REPLACEMENT: Final = rb"\ufffd"
+REPLACEMENT: Final = "\ufffd"
+"""What stands for a half."""
+
+_ESCAPED: Final = rb"\ufffd"
 
 
 def paired(body: bytes) -> bytes:
     """Give JSON with U+FFFD for every half, so that what stands beside it can be read."""
-    return _ESCAPE.sub(lambda found: found[1] or _REPLACEMENT, body)
+    return _ESCAPE.sub(lambda found: found[1] or _ESCAPED, body)
