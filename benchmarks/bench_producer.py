@@ -5,7 +5,7 @@
 All on one real Kafka (CLM_TEST_KAFKA, else one of its own), alternating, events per CPU-second of
 this process: 32 requests of 100 events at a time, 500 bytes each, keys mixed, acks=all, idempotent,
 snappy. "Own batches" are aiokafka's, filled by one caller with the events of all requests: the most
-that group commit can reach, and what its target is a share of (docs/adr/0027). `send_and_wait`
+that group commit can reach, and what its target is a share of (docs/adr/0007). `send_and_wait`
 awaits its 100 events one after the other. Once with two headers, and once with the six that ingest
 writes.
 """
@@ -38,7 +38,7 @@ from clm_common.bus.size import BATCH_BYTES
 from clm_common.contracts.topics import Topic
 from tests.support.servers import KafkaNode
 
-PART_OF_OWN: Final = 0.75
+PART_OF_OWN: Final = 0.6
 ROUNDS: Final = 5
 REQUESTS: Final = 32
 EVENTS: Final = 100

@@ -33,8 +33,8 @@ def producer(transactional_id: str | None = None) -> Any:  # Any: aiokafka is un
 
 async def give_up(made: Any) -> None:  # Any: as above
     """Have a producer send something, and the caller lose patience."""
-    batches = Batches(made.create_batch)
-    batches.put(Message("t", b"k", b"v"), 0)
+    batches = Batches(compression=None, transactional=made._txn_manager is not None)
+    batches.put([Message("t", b"k", b"v")], "t", 0)
     sending = asyncio.create_task(batches.send(made))
     await asyncio.wait({sending}, timeout=0.05)
     assert made._message_accumulator._batches

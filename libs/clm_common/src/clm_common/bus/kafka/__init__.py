@@ -3,7 +3,7 @@
 | module | gives |
 |---|---|
 | `settings` | how to reach and trust the brokers |
-| `batches` | messages packed into batches per partition |
+| `records`, `batches` | record batches, written by hand |
 | `producer` | `GroupProducer`, the group-commit producer |
 | `reader` | `PartitionReader`, which reads partitions under somebody else's lease |
 | `publisher` | `TransactionalPublisher`, one partition's facts exactly once |

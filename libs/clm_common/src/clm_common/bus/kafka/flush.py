@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-from clm_common.bus.kafka.batches import Batches, Builder
+from clm_common.bus.kafka.batches import Batches
+from clm_common.bus.kafka.records import Compression
 from clm_common.errors import Unavailable
 
 Outcome = asyncio.Future[Unavailable | None]
@@ -20,9 +20,9 @@ class Flush:
 
     __slots__ = ("_loop", "batches", "calls", "done", "since", "size")
 
-    def __init__(self, begin: Callable[[], Builder]) -> None:
+    def __init__(self, compression: Compression | None) -> None:
         self._loop = asyncio.get_running_loop()
-        self.batches = Batches(begin)
+        self.batches = Batches(compression=compression)
         self.calls: list[Outcome] = []
         self.done: Outcome = self._loop.create_future()
         self.since = self._loop.time()

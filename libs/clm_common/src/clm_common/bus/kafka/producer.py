@@ -27,7 +27,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -35,12 +35,11 @@ from aiokafka import AIOKafkaProducer
 from clm_common.bus.columns import topics_of
 from clm_common.bus.kafka.flush import Flush, Outcome
 from clm_common.bus.kafka.lifecycle import FOREIGN, discard, sender_of, start, translate
+from clm_common.bus.kafka.records import Compression
 from clm_common.bus.kafka.settings import KafkaSettings
 from clm_common.bus.ports import Message
 from clm_common.bus.size import BATCH_BYTES, measure
 from clm_common.errors import ClmError, Unavailable
-
-Compression = Literal["snappy", "zstd", "gzip"]  # aiokafka's lz4 runs at level 9: ten times slower
 
 log: Any = structlog.get_logger()  # Any: structlog's bound loggers are typed by configuration
 
@@ -181,7 +180,7 @@ class GroupProducer:
         return self._producer
 
     def _admit(self, size: int) -> Flush:
-        producer = self._live()
+        self._live()
         if self._pending and self._pending + size > self._limit:
             raise Unavailable(
                 "bus.full",
@@ -190,7 +189,7 @@ class GroupProducer:
                 limit=self._limit,
             )
         if self._open is None:
-            self._open = Flush(producer.create_batch)
+            self._open = Flush(self._compression)
         self._open.size += size
         self._pending += size
         return self._open

@@ -144,14 +144,14 @@ class TransactionalPublisher:
     async def _packed(
         self, producer: AIOKafkaProducer, pieces: Iterable[Sequence[Message]], seq: int
     ) -> Batches:
-        batches = Batches(producer.create_batch)
+        batches = Batches(compression=_COMPRESSION, transactional=True)
         for piece in pieces:
             for topic in topics_of(piece) - self._partitions.keys():
                 self._partitions[topic] = len(await producer.partitions_for(topic))
             batches.add(piece, self._partitions)
         topic, partition = self._place
         value = msgspec.json.encode(Published(seq))
-        batches.put(Message(topic, str(partition).encode(), value), partition)
+        batches.put([Message(topic, str(partition).encode(), value)], topic, partition)
         return batches
 
     async def _transact(self, producer: AIOKafkaProducer, batches: Batches) -> None:
