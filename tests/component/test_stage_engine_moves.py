@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.journey import TouchpointApplied
 from clm_common.instant import DAY, HOUR, SECOND, to_rfc3339
+from clm_common.store.database import Connection
 from clm_stage_engine.api import make_app
+from clm_stage_engine.core.manual import ByHand
 from clm_stage_engine.live import Hub
+from clm_stage_engine.queries import moving
 from tests.support.asking import Client, client_of
 from tests.support.engine import NOW, Engine
 from tests.support.touchpoints import touchpoint
@@ -132,6 +137,30 @@ async def test_the_same_key_counts_once_whenever_it_is_repeated(
         f"{ADA}/moves", {**FRIEND, "reason": "another"}, idempotency_key="k-1"
     )
     assert (other.status_code, other.json()["slug"]) == (422, "move.key_reused")
+
+
+@pytest.mark.usefixtures("ada")
+async def test_a_repeat_that_is_asked_for_while_the_first_lands_is_no_conflict(
+    engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, firsts = moving.recorded, list[Json]()
+
+    async def while_the_first_lands(
+        db: Connection, profiles: Sequence[UUID], move: str
+    ) -> tuple[int, ByHand] | None:
+        found = await recorded(db, profiles, move)
+        if not firsts:
+            monkeypatch.setattr(moving, "recorded", recorded)
+            firsts.append(await decide(client, FRIEND, idempotency_key="k-1"))
+            await engine.settled()
+        return found
+
+    monkeypatch.setattr(moving, "recorded", while_the_first_lands)
+    repeat = await decide(client, FRIEND, idempotency_key="k-1")
+    await engine.settled()
+
+    assert [repeat["id"]] == [it["id"] for it in firsts]
+    assert stages(engine) == ["reach", "acquisition", "loyalty"]
 
 
 async def test_a_device_that_nobody_knows_is_moved_too_and_keeps_it_when_it_becomes_hers(

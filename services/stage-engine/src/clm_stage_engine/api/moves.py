@@ -93,14 +93,14 @@ async def post_move(
     async with behind.database.connection() as db:
         mine = await sights.members(db, who.workspace, asked.id, FOREVER)
         names = {row["kind"]: row["value"] for row in reversed(mine)}
-        if known is not None:
+        present = await profiles.get(db, who.workspace, asked.id)
+        main = behind.main(who.workspace).key
+        await profiles.with_lifecycles(db, main, [] if present is None else [present])
+        if known is not None:  # asked last: a repeat that lands meanwhile has not moved `present`
             before = await moving.recorded(db, [row["id"] for row in mine], known)
             if before is not None:
                 response.status_code = 200
                 return _repeated(asked, decision, known, before)
-        present = await profiles.get(db, who.workspace, asked.id)
-        main = behind.main(who.workspace).key
-        await profiles.with_lifecycles(db, main, [] if present is None else [present])
     if present is None or not names:
         raise unknown(profile_id)
     stands = present.lifecycles.get(decision.lifecycle) if body.at is None else None
