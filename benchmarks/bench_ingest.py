@@ -1,4 +1,4 @@
-"""What an accepted event costs ingest's process, beside the barest one, and the textbook service.
+"""What an accepted event costs ingest's process, beside the barest one and the textbook service.
 
     python -m benchmarks.bench_ingest [SECONDS]
 

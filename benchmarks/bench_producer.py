@@ -145,16 +145,15 @@ async def measure(settings: KafkaSettings, *, headers: int) -> dict[str, list[fl
         [made_up(number, headers=headers) for number in range(EVENTS)] for _ in range(REQUESTS)
     ]
     async with GroupProducer(settings) as group, plain:
-        contestants: dict[str, tuple[Request, int]] = {
-            "group commit": (group.publish, 40),
-            "own batches": (lambda batch: by_hand(plain, batch), 40),
-            "send and gather": (lambda batch: gathered(plain, batch), 6),
-            "send_and_wait": (lambda batch: one_by_one(plain, batch), 3),
+        contestants: dict[str, tuple[Request, Sequence[Sequence[Message]], int]] = {
+            "group commit": (group.publish, batches, 40),
+            "own batches": (lambda batch: by_hand(plain, batch), [[*chain(*batches)]], 40),
+            "send and gather": (lambda batch: gathered(plain, batch), batches, 6),
+            "send_and_wait": (lambda batch: one_by_one(plain, batch), batches, 3),
         }
         found: dict[str, list[float]] = {name: [] for name in contestants}
         for round_ in range(ROUNDS + 1):
-            for name, (request, times) in contestants.items():
-                clients = batches if name != "own batches" else [[*chain(*batches)]]
+            for name, (request, clients, times) in contestants.items():
                 events = await rate(request, clients, times)
                 if round_:
                     found[name].append(events)

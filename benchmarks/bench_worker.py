@@ -5,7 +5,7 @@ profiles with version check, river and public changes in a Kafka transaction. Bo
 process, alternating, after a round of each that does not count; what counts is events per second of
 its CPU (Kafka and PostgreSQL have their own processes). The bare loop reads the topic several times
 a round, or its share of a second would be noise. Target: at least 0.15.
-Not always reached: 0.107 to 0.157, on different days of the same two shared cores.
+Not always reached: 0.093 to 0.157, on different days of the same two shared cores.
 Run: `python -m benchmarks.bench_worker [EVENTS] [PEOPLE]`.
 """
 

@@ -17,7 +17,6 @@ from tests.support.ingest import IngestProcess, create_ingest_topics, ingest, re
 from tests.support.installation import Installation
 from tests.support.servers import DatabaseServer
 from tests.support.signing import SECRETS, signed
-from tests.support.terminal import terminal
 
 MAPPING = """\
 key: crm-calls
@@ -53,16 +52,6 @@ async def started(
 def shop(started: tuple[IngestProcess, KeyPair]) -> IngestProcess:
     started[0].renew_workspace()
     return started[0]
-
-
-@pytest.fixture
-def own(
-    started: tuple[IngestProcess, KeyPair],
-    shop: IngestProcess,
-    kafka_bootstrap: str,
-    tmp_path: Path,
-) -> Installation:
-    return terminal(tmp_path / "data", shop, started[1], kafka_bootstrap)
 
 
 def shown(output: str, name: str) -> str:

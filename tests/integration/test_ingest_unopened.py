@@ -16,7 +16,6 @@ from clm_common.runtime.tokens import KeyPair, generate_key_pair
 from tests.support.ingest import IngestProcess, create_ingest_topics, ingest, records_of, until
 from tests.support.installation import Installation, Json
 from tests.support.servers import DatabaseServer
-from tests.support.terminal import terminal
 
 EVENTS = [
     {"type": "track", "event": "Order Completed", "userId": "u-1", "messageId": f"m-{n}"}
@@ -43,16 +42,6 @@ async def started(
 def shop(started: tuple[IngestProcess, KeyPair]) -> IngestProcess:
     started[0].renew_workspace()
     return started[0]
-
-
-@pytest.fixture
-def own(
-    started: tuple[IngestProcess, KeyPair],
-    shop: IngestProcess,
-    kafka_bootstrap: str,
-    tmp_path: Path,
-) -> Installation:
-    return terminal(tmp_path / "data", shop, started[1], kafka_bootstrap)
 
 
 async def listed(shop: IngestProcess, count: int) -> list[Json]:
