@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
 from clm_common.bus.kafka import KafkaSettings, PartitionReader
+from clm_common.bus.kafka import reader as kafka_reader
 from clm_common.bus.ports import Reader
 from clm_common.errors import Unavailable
 from tests.support.buses import KafkaBus, drain, everywhere, messages, texts
@@ -120,6 +121,74 @@ async def test_reassigning_while_a_read_waits_gives_nothing_stale(kafka_bootstra
 
         assert len(await drain(reader, 24)) == 24
     await bus.close()
+
+
+@pytest.fixture
+async def behind(
+    kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[tuple[KafkaBus, PartitionReader]]:
+    """A reader that has read 1, and fetched 2 ahead before 3 came."""
+    monkeypatch.setattr(kafka_reader, "_PATIENCE", 5.0)
+    bus = KafkaBus(kafka_bootstrap)
+    await bus.open()
+    async with bus.producer() as producer, PartitionReader(bus.settings) as reader:
+        reader.assign(everywhere(bus.topic))
+        for text in "123":
+            await producer.publish(messages(bus.topic, text))
+            if text == "1":
+                assert texts(await drain(reader, 1)) == ["1"]
+            await asyncio.sleep(0.6)
+        yield bus, reader
+    await bus.close()
+
+
+async def test_a_read_gives_what_came_after_it_was_fetched_ahead(
+    behind: tuple[KafkaBus, PartitionReader],
+) -> None:
+    _, reader = behind
+
+    found = await reader.read(limit=10, wait=5.0)
+
+    assert [text for records in found.values() for text in texts(records)] == ["2", "3"]
+
+
+async def test_a_read_that_has_something_does_not_wait_for_a_limit_it_has_reached(
+    behind: tuple[KafkaBus, PartitionReader],
+) -> None:
+    _, reader = behind
+
+    first = await reader.read(limit=1, wait=5.0)
+
+    assert [text for records in first.values() for text in texts(records)] == ["2"]
+    assert texts(await drain(reader, 1)) == ["3"]
+
+
+async def test_a_read_that_is_cancelled_while_it_waits_for_more_takes_nothing_along(
+    behind: tuple[KafkaBus, PartitionReader],
+) -> None:
+    _, reader = behind
+    reading = asyncio.create_task(reader.read(limit=10, wait=5.0))
+    await asyncio.sleep(0)
+
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+    assert reading.cancelled()
+    assert texts(await drain(reader, 2)) == ["2", "3"]
+
+
+async def test_a_partition_that_is_sought_while_a_read_waits_for_more_is_read_from_there(
+    behind: tuple[KafkaBus, PartitionReader],
+) -> None:
+    bus, reader = behind
+    reading = asyncio.create_task(reader.read(limit=10, wait=5.0))
+    await asyncio.sleep(0)
+
+    for (topic, partition), oldest in everywhere(bus.topic).items():
+        reader.seek(topic, partition, oldest)
+    found = [text for records in (await reading).values() for text in texts(records)]
+
+    assert [*found, *texts(await drain(reader, 3 - len(found)))] == ["1", "2", "3"]
 
 
 async def test_a_connection_that_closed_while_it_is_written_to_is_a_broker_away(

@@ -4,13 +4,17 @@ The offsets are the caller's (they live in PostgreSQL); what Kafka's groups reme
 for, because aiokafka forgets it silently after a broker restart. The reader keeps the position of
 every partition itself, so its consumer can be thrown away and made again at any time: that is how
 it gets over a broker that moved, and over a fetcher that has died or gone deaf.
+
+aiokafka fetches once as soon as what it has was taken, and then not again: when the next read comes
+that is as old as the handling of the last one took, which under load is most of an event's way. So
+a read that finds something waits a moment for what the next fetch brings.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -28,6 +32,8 @@ log: Any = structlog.get_logger()  # Any: structlog's bound loggers are typed by
 _ANSWER_WITHIN: Final = 5.0
 _FETCH_WAIT_MS: Final = 250
 _DEAF_AFTER: Final = 30.0
+_PATIENT: Final = 0.25  # of the time since the last read
+_PATIENCE: Final = 0.02
 
 
 class PartitionReader:
@@ -101,8 +107,28 @@ class PartitionReader:
         if not self._next.keys() - set(but):
             await asyncio.sleep(wait)
             return {}
-        some = [TopicPartition(*place) for place in self._next if place not in but] if but else ()
+        some = [TopicPartition(*place) for place in self._next if place not in but] if but else []
+        away = time.monotonic() - self._last_read
         consumer = await self._connected()
+        found = self._passed(await self._fetched(consumer, some, limit, 0.0))
+        if (room := limit - sum(map(len, found.values()))) > 0:
+            newer = min(wait, away * _PATIENT, _PATIENCE) if found else wait
+            try:
+                more = await self._fetched(consumer, some, room, newer)
+            except BaseException:
+                for place, records in self._unmoved(found).items():
+                    self.seek(*place, records[0].offset)
+                raise
+            found = self._unmoved(found)
+            for place, records in self._passed(more).items():
+                found[place] = [*found.get(place, ()), *records]
+        await self._listen(consumer, {*found, *but})
+        return found
+
+    async def _fetched(
+        self, consumer: AIOKafkaConsumer, some: Sequence[TopicPartition], limit: int, wait: float
+    ) -> dict[tuple[str, int], list[Record]]:
+        """Give what the consumer has of some partitions, or of all."""
         try:
             got = await consumer.getmany(*some, timeout_ms=int(wait * 1000), max_records=limit)
         except OffsetOutOfRangeError as error:
@@ -111,12 +137,26 @@ class PartitionReader:
         except FOREIGN as error:
             await self.close()
             raise translate(error, "reading") from error
-        read = cast("dict[tuple[str, int], list[Record]]", got)
-        found = {place: records for place, records in read.items() if place in self._next}
+        return cast("dict[tuple[str, int], list[Record]]", got)
+
+    def _passed(
+        self, got: Mapping[tuple[str, int], list[Record]]
+    ) -> dict[tuple[str, int], list[Record]]:
+        """Move the positions behind records; those of a partition no longer read are left out."""
+        found = {place: records for place, records in got.items() if place in self._next}
         for place, records in found.items():
             self._next[place] = records[-1].offset + 1
-        await self._listen(consumer, {*found, *but})
         return found
+
+    def _unmoved(
+        self, taken: Mapping[tuple[str, int], list[Record]]
+    ) -> dict[tuple[str, int], list[Record]]:
+        """Give what still lies right before the positions: nobody has sought elsewhere since."""
+        return {
+            place: records
+            for place, records in taken.items()
+            if self._next.get(place) == records[-1].offset + 1
+        }
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         """Give the end of every partition, as far as it is committed; see `Reader.end_offsets`.
