@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.producer import sender
 
 from clm_common.bus.columns import topics_of
 from clm_common.bus.kafka.batches import Batches
@@ -49,6 +50,14 @@ _COMMIT_WITHIN: Final = 8.0  # below the time-out: an expired transaction looks 
 _ABORT_WITHIN: Final = 2.0
 _FIRST_WINDOW: Final = 256
 _WIDER: Final = 16
+
+AGAIN: Final = 0.004
+"""Seconds until a transaction is begun again that the broker still had the last one to end before.
+
+It answers a commit before its markers are written, which takes some milliseconds more; aiokafka's
+20 would be most of the time that one event takes from ingest to its subscribers.
+"""
+sender.BACKOFF_OVERRIDE = AGAIN
 
 
 class TransactionalPublisher:
