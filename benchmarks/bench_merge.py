@@ -4,15 +4,15 @@
 
 A visitor is identified as a customer of 100,000 touchpoints, so that all are folded again.
 Meanwhile others send touchpoints on the same partition and on another one, and the loop is watched:
-leases, relays and HTTP live on it. Targets: the loop waits at most a tenth of what the merge takes;
-others on the partition no longer than the merge and a second, on another one no longer than `Turns`
-are patient and a second.
+leases, relays and HTTP live on it. Targets: the loop waits at most a tenth of what the merge takes,
+others on the partition, or on another one, at most half: nobody waits until it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import statistics
 import sys
 import time
 from typing import Final
@@ -21,13 +21,14 @@ import structlog
 import uvloop
 from msgspec import Struct
 
-from benchmarks.support import servers
+from benchmarks.support import servers, verdict
 from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.clock import ManualClock, SystemClock
 from clm_common.contracts.topics import PARTITIONS, partition_of
 from clm_common.instant import SECOND
 from clm_common.store.migrations import migrate
+from clm_stage_engine.profiles import LOST
 from clm_stage_engine.store import SCHEMA
 from tests.support.engine import Engine
 from tests.support.touchpoints import touchpoint
@@ -45,7 +46,7 @@ class Felt(Struct):
     """What was felt of one merge, in seconds.
 
     Attributes:
-        merge: from the identify to the commit.
+        merge: from the identify to the commit of what follows from the folding.
         stall: the longest the loop was not given back.
         same: the longest a touchpoint behind it on the same partition waited.
         other: the longest one on another partition waited.
@@ -117,19 +118,24 @@ async def merge(engine: Engine, number: int, at: int) -> Felt:
     watch, stop = Watch(), asyncio.Event()
     name = f"merge-{number}"
     link = touchpoint(at + SECOND, user=GIANT, anonymous=visitor, kind="identify", message_id=name)
-    began = asyncio.create_task(waited(engine, link, name))
+    began = time.perf_counter()
+    noted = asyncio.create_task(waited(engine, link, name))
     await asyncio.sleep(0.05)
     lives = [
         asyncio.create_task(live(engine, neighbour(same=it), at, stop)) for it in (True, False)
     ]
-    took = await began
+    await noted
+    while await engine.fetch("SELECT FROM profile WHERE definition = $1", LOST):  # noqa: ASYNC110 - another task's doing
+        await asyncio.sleep(0.01)
+    took = time.perf_counter() - began
     stop.set()
     same, other = await asyncio.gather(*lives)
     return Felt(took, watch.stop(), same, other)
 
 
-async def main(count: int) -> None:
-    """Make the giant, and print what each merge made others feel."""
+async def main(count: int) -> int:
+    """Make the giant, and print what each merge made others feel; gives 1 if it was too much."""
+    felt: list[Felt] = []
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     async with servers() as around:
         url = await around.database()
@@ -147,13 +153,30 @@ async def main(count: int) -> None:
                 )
                 await engine.folded(numbers[-1] + 1, 600)
             for number in range(ROUNDS):
-                felt = await merge(engine, number, now - (500 - number * 10) * SECOND)
+                it = await merge(engine, number, now - (500 - number * 10) * SECOND)
                 print(
-                    f"{count:,} touchpoints merged in {felt.merge:.2f} s: the loop waited "
-                    f"{felt.stall:.3f} s at most ({felt.stall / felt.merge:.2f} of it, target 0.1),"
-                    f" others on the partition {felt.same:.2f} s, on another one {felt.other:.2f} s"
+                    f"{count:,} touchpoints merged in {it.merge:.2f} s: the loop waited "
+                    f"{it.stall:.3f} s at most, others on the partition {it.same:.2f} s, on "
+                    f"another one {it.other:.2f} s",
+                    flush=True,
                 )
+                felt.append(it)
+    met = (
+        verdict(
+            "loop's wait : merge",
+            statistics.median(it.stall / it.merge for it in felt),
+            0.1,
+            most=True,
+        ),
+        verdict(
+            "on the partition", statistics.median(it.same / it.merge for it in felt), 0.5, most=True
+        ),
+        verdict(
+            "on another one", statistics.median(it.other / it.merge for it in felt), 0.5, most=True
+        ),
+    )
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else TOUCHPOINTS))
+    sys.exit(uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else TOUCHPOINTS)))

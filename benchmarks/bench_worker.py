@@ -118,6 +118,7 @@ async def worker(
         )
         return TouchpointHandler(
             claim,
+            database=database,
             board=board,
             channels=shipped(),
             identifiers=identity_file.shipped(),

@@ -15,7 +15,7 @@ from clm_common.bus.ports import Message
 from clm_common.contracts.stage_change import StageChange
 from clm_common.instant import DAY, HOUR, to_rfc3339
 from clm_common.store.database import Database
-from clm_stage_engine import definitions, sweeping
+from clm_stage_engine import definitions, giants, sweeping
 from clm_stage_engine.app import make_board
 from clm_stage_engine.changing.comparison import Answer, Comparison, Place, Question
 from clm_stage_engine.channel_file import shipped
@@ -164,9 +164,13 @@ async def foretold(shop: Shop) -> Answer:
     return await comparison.run(shop.database, lambda _: None)
 
 
+@pytest.mark.parametrize("huge", [giants.HUGE, 1], ids=["in batches", "beside them"])
 async def test_a_publication_folds_everybody_again_and_publishes_what_the_diff_foretold(
     shop: Shop,
+    huge: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(giants, "HUGE", huge)
     answer = await foretold(shop)
     before = {(it.id, it.version) for it in changes(shop.engine)}
     assert {it.lifecycle_version for it in changes(shop.engine)} == {None}

@@ -9,10 +9,11 @@ from typing import Final
 
 import pytest
 
+from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
 from clm_common.contracts.topics import PARTITIONS, partition_of
 from clm_common.instant import HOUR, SECOND
-from clm_stage_engine import advancing, folding, giants
+from clm_stage_engine import advancing, aside, folding, giants
 from clm_stage_engine.core.beside import Beside
 from clm_stage_engine.core.eras import Course
 from clm_stage_engine.folding import Claimed, Past
@@ -56,10 +57,10 @@ class Gate:
             self.opened.wait(20)
         return folding.refold(course, entry, past, fresh, journal, others=others)
 
-    async def reached(self) -> None:
-        """Wait until a re-fold has begun."""
+    async def reached(self, times: int = 1) -> None:
+        """Wait until so many re-folds have begun."""
         async with asyncio.timeout(20):
-            while not self.begun:  # noqa: ASYNC110 - another thread's doing
+            while self.begun < times:  # noqa: ASYNC110 - another thread's doing
                 await asyncio.sleep(0.01)
 
 
@@ -73,11 +74,28 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
     found.opened.set()
 
 
-def elsewhere() -> str:
-    """Give a customer of another partition than the giant's."""
+@pytest.fixture
+def aside_gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
+    """Have whoever has 50 touchpoints folded beside the batches, and give the gate before that."""
+    found = Gate()
+    monkeypatch.setattr(giants, "HUGE", MANY)
+    monkeypatch.setattr(aside, "refold", found.refold)
+    yield found
+    found.opened.set()
+
+
+def neighbour(*, same: bool) -> str:
+    """Give a customer of the giant's partition, or of another one."""
     home = partition_of(f"local:{GIANT}".encode(), PARTITIONS)
     names = (f"neighbour-{it}" for it in range(100))
-    return next(it for it in names if partition_of(f"local:{it}".encode(), PARTITIONS) != home)
+    return next(
+        it for it in names if (partition_of(f"local:{it}".encode(), PARTITIONS) == home) is same
+    )
+
+
+async def stands(engine: Engine) -> tuple[object, ...]:
+    """Give the giant's stage, touchpoints and state."""
+    return (await engine.states())[profile_id("local", "user_id", GIANT)]
 
 
 async def merging(engine: Engine) -> None:
@@ -96,14 +114,14 @@ async def test_others_touchpoints_land_while_a_giant_is_folded_again(
     await merging(engine)
     await gate.reached()
 
-    await engine.send(touchpoint(NOW, user=elsewhere(), event="Seen"))
+    await engine.send(touchpoint(NOW, user=neighbour(same=False), event="Seen"))
     await engine.folded(MANY + 2)
 
     assert not gate.opened.is_set()
     gate.opened.set()
     await engine.settled()
     assert [it.target for it in engine.timeline("user_id", GIANT)] == ["reach", "acquisition"]
-    assert (await engine.states())[profile_id("local", "user_id", GIANT)][1] == MANY + 2
+    assert (await stands(engine))[1] == MANY + 2
 
 
 async def test_a_giant_is_folded_once_though_that_takes_longer_than_a_transaction_may(
@@ -131,4 +149,92 @@ async def test_a_history_of_many_chunks_is_read_as_a_whole(
     await merging(engine)
     await engine.settled()
 
-    assert (await engine.states())[profile_id("local", "user_id", GIANT)][1] == MANY + 2
+    assert (await stands(engine))[1] == MANY + 2
+
+
+async def test_others_on_the_partition_go_on_while_a_giant_is_folded_beside_them(
+    engine: Engine, aside_gate: Gate
+) -> None:
+    await merging(engine)
+    await aside_gate.reached()
+
+    await engine.send(touchpoint(NOW, user=neighbour(same=True), event="Seen"))
+    await engine.folded(MANY + 3)
+    assert not aside_gate.opened.is_set()
+    waiting = await stands(engine)
+    aside_gate.opened.set()
+    await engine.settled()
+
+    assert waiting[:2] == ("reach", MANY + 1)
+    assert [it.target for it in engine.timeline("user_id", GIANT)] == ["reach", "acquisition"]
+    assert (await stands(engine))[:2] == ("acquisition", MANY + 2)
+
+
+async def test_a_late_touchpoint_of_a_giant_counts_once_however_often_it_comes(
+    engine: Engine, aside_gate: Gate
+) -> None:
+    await merging(engine)
+    await aside_gate.reached()
+    late = touchpoint(NOW - 2 * HOUR, user=GIANT, event="Order Completed", message_id="late")
+
+    await engine.send(late, late)
+    await engine.folded(MANY + 3)
+    await engine.send(late)
+    aside_gate.opened.set()
+    await engine.settled()
+    await engine.send(late)
+    await engine.settled()
+
+    targets = [it.target for it in engine.timeline("user_id", GIANT)]
+    assert targets == ["reach", "conversion"]
+    assert (await stands(engine))[:2] == ("conversion", MANY + 3)
+
+
+async def test_a_giant_who_changes_again_and_again_is_folded_all_the_same(
+    engine: Engine, aside_gate: Gate
+) -> None:
+    await merging(engine)
+    for times in range(1, aside.STUBBORN + 1):
+        await aside_gate.reached(times)
+        await engine.send(touchpoint(NOW + times, user=GIANT, event="Seen"))
+        await engine.folded(MANY + 2 + times)
+        aside_gate.opened.set()
+        aside_gate.opened.clear()
+
+    await engine.settled()
+
+    assert aside_gate.begun == aside.STUBBORN
+    assert (await stands(engine))[:2] == ("acquisition", MANY + 2 + aside.STUBBORN)
+
+
+async def test_a_giant_is_folded_by_who_takes_the_partition_over(
+    engine_url: str, aside_gate: Gate
+) -> None:
+    broker = MemoryBroker()
+    async with Engine(engine_url, broker) as engine:
+        await merging(engine)
+        await aside_gate.reached()
+        await engine.crash()
+    aside_gate.opened.set()
+
+    async with Engine(engine_url, broker, owner="engine-2") as engine:
+        await engine.settled()
+
+        assert (await stands(engine))[:2] == ("acquisition", MANY + 2)
+
+
+async def test_a_giant_who_is_erased_meanwhile_stays_erased(
+    engine: Engine, aside_gate: Gate
+) -> None:
+    await merging(engine)
+    await aside_gate.reached()
+
+    await engine.ask_to_erase("user_id", GIANT)
+    async with asyncio.timeout(20):
+        while await engine.fetch("SELECT FROM erasure WHERE done_at IS NULL"):  # noqa: ASYNC110 - another task's doing
+            await asyncio.sleep(0.02)
+    aside_gate.opened.set()
+    await engine.settled()
+
+    assert await engine.states() == {}
+    assert await engine.fetch("SELECT FROM stage_change") == []

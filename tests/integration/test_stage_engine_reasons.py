@@ -40,7 +40,7 @@ async def told(engine: Engine, profile: UUID) -> dict[UUID, bytes]:
 async def evaluated(engine: Engine, profile: UUID) -> dict[UUID, bytes]:
     """Fold what is stored of somebody once more, and explain every transition."""
     async with engine.database.transaction() as db:
-        past = (await load_pasts(db, [profile], []))[profile]
+        past = (await load_pasts(db, [profile]))[profile]
     changes = fold(REACH, order(past.touches), engine.clock.now()).changes
     return {
         change_id(profile, REACH.key, it.at, it.source, it.target, it.cause): pack(

@@ -18,7 +18,7 @@ from clm_common.contracts.stage_change import StageChange
 from clm_common.contracts.topics import PARTITIONS, TOUCHPOINTS, TOUCHPOINTS_DLQ, partition_of
 from clm_common.instant import DAY, HOUR, SECOND, from_rfc3339
 from clm_common.runtime import worker
-from clm_stage_engine import handlers
+from clm_stage_engine import giants, handlers
 from tests.support.engine import NOW, Engine
 from tests.support.servers import DatabaseServer
 from tests.support.touchpoints import touchpoint
@@ -208,7 +208,7 @@ def history() -> st.SearchStrategy[list[Message]]:
     return st.lists(one, min_size=1, max_size=12, unique_by=lambda it: (it.key, it.value))
 
 
-@given(messages=history(), seed=st.integers(0, 2**16))
+@given(messages=history(), seed=st.integers(0, 2**16), aside=st.booleans())
 @settings(
     max_examples=12,
     deadline=None,
@@ -216,15 +216,24 @@ def history() -> st.SearchStrategy[list[Message]]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 async def test_any_order_batching_and_repetition_gives_one_timeline(
-    database_server: DatabaseServer, engine_template: str, messages: list[Message], seed: int
+    database_server: DatabaseServer,
+    engine_template: str,
+    messages: list[Message],
+    seed: int,
+    *,
+    aside: bool,
 ) -> None:
+    """Also where whoever has one touchpoint is a giant, and folded beside the batches."""
     chance = random.Random(seed)
     shuffled = chance.sample(messages, len(messages)) + chance.sample(messages, len(messages) // 2)
 
     async with database_server.lend(engine_template) as url:
         in_order = await _outcome(url, sorted(messages, key=lambda it: it.headers[5]), 1)
     async with database_server.lend(engine_template) as url:
-        out_of_order = await _outcome(url, shuffled, chance.randint(1, 5))
+        with pytest.MonkeyPatch.context() as patch:
+            if aside:
+                patch.setattr(giants, "HUGE", 1)
+            out_of_order = await _outcome(url, shuffled, chance.randint(1, 5))
 
     assert out_of_order == in_order
 

@@ -110,6 +110,7 @@ class Engine:
         facts = Facts(self.database, TOUCHPOINTS.name, claim.partition)
         return TouchpointHandler(
             claim,
+            database=self.database,
             board=self.board,
             channels=self.channels,
             identifiers=self.identifiers,

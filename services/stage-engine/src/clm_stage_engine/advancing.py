@@ -2,13 +2,14 @@
 
 Whoever is only touched by newer touchpoints is advanced from the state in memory. Whoever has a
 late touchpoint, one without a time of its own, or an identity that moved, is folded again from the
-history, and the difference is published as retractions and assertions. About whom an earlier try of
+history, and the difference is published as retractions and assertions; of whoever has very many
+touchpoints only what is new is noted, and they are folded again later. About whom an earlier try of
 the batch decided the same, nothing is decided again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,10 +21,10 @@ from clm_stage_engine.beside import advance_beside, plain_beside
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.eras import Course
 from clm_stage_engine.core.identity import Resolution
-from clm_stage_engine.folding import Claimed, Past, advance_all, news, plain, refold
+from clm_stage_engine.folding import Claimed, Past, advance_all, news, plain, refold, unknown
 from clm_stage_engine.forgetting import Forgetting
-from clm_stage_engine.gathering import load_pasts
-from clm_stage_engine.giants import apart, given_time
+from clm_stage_engine.gathering import load_owners, load_pasts
+from clm_stage_engine.giants import apart, given_time, have_very_many, is_giant, lost
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.kept import Kept
 from clm_stage_engine.profiles import ERASED, Entry, newborn
@@ -148,28 +149,64 @@ class _Again(Struct, frozen=True):
     resolution: Resolution
 
     async def fold(self, tx: Connection, journal: Journal) -> list[Entry]:
-        """Give the next version of those who change."""
+        """Give the next version of those who change; giants are put off (`giants`)."""
         telemetry.REFOLDS.inc(len(self.again))
-        stored = sum(self.entries[each].touchpoints for each in self.again)
+        owners = await load_owners(tx, self.again, self.resolution.writes)
+        giants = await self._giants(tx, owners)
+        rest = [each for each in self.again if each not in giants]
+        stored = sum(self.entries[each].touchpoints for each in rest)
         async with given_time(tx, stored):
-            pasts = await load_pasts(tx, list(self.again), self.resolution.writes)
-            return await self._refold(pasts, journal)
+            pasts = await load_pasts(tx, rest, owners)
+            self._note_moves(pasts, journal)
+            tried = [await self._refold(each, pasts[each], journal) for each in rest]
+        tried += [await self._put_off(tx, *it, journal) for it in giants.items()]
+        return [it for it in tried if it is not None]
 
-    async def _refold(self, pasts: Mapping[UUID, Past], journal: Journal) -> list[Entry]:
-        rules, entries, moved = self.rules, self.entries, self.resolution.moved
-        for it in moved:
-            emptied = pasts[it.source].is_empty and not self.again[it.source]
+    async def _giants(
+        self, tx: Connection, owners: Mapping[UUID, UUID]
+    ) -> dict[UUID, Sequence[UUID]]:
+        """Tell for whose folding others should not wait, with their identities."""
+        found: dict[UUID, Sequence[UUID]] = {}
+        together = sum(self.entries[each].touchpoints for each in self.moving)
+        for each in self.again:
+            most = together if each in self.moving else self.entries[each].touchpoints
+            if is_giant(most):
+                mine = [identity for identity, owner in owners.items() if owner == each]
+                if await have_very_many(tx, mine):
+                    found[each] = mine
+        return found
+
+    def _note_moves(self, pasts: Mapping[UUID, Past], journal: Journal) -> None:
+        for it in self.resolution.moved:
+            past = pasts.get(it.source)  # of a giant there is none, and always something left
+            emptied = past is not None and past.is_empty and not self.again[it.source]
             for each in (it.source, it.target):
-                journal.moved(entries[each], it, emptied=emptied)
-        changed: list[Entry] = []
-        parted = {it.source for it in moved}
-        for each, claimed in self.again.items():
-            entry, past = entries[each], pasts[each]
-            entry = replace(entry, parted=True) if each in parted else entry
-            size, course = len(past.touches) + len(claimed), _course(rules, entry)
-            others = rules.others(entry.workspace, each)
-            fresh = await apart(size, news, past, claimed)
-            if fresh or each in self.moving or rules.places(entry) is None:
-                after = apart(size, refold, course, entry, past, fresh, journal, others=others)
-                changed.append(await after)
-        return changed
+                journal.moved(self.entries[each], it, emptied=emptied)
+
+    async def _refold(self, each: UUID, past: Past, journal: Journal) -> Entry | None:
+        """Give somebody's next version; None where nothing changes."""
+        entry, claimed = self._standing(each), self.again[each]
+        course, others = _course(self.rules, entry), self.rules.others(entry.workspace, each)
+        size = len(past.touches) + len(claimed)
+        fresh = await apart(size, news, past, claimed)
+        if not fresh and each not in self.moving and self.rules.places(entry) is not None:
+            return None
+        return await apart(size, refold, course, entry, past, fresh, journal, others=others)
+
+    async def _put_off(
+        self, tx: Connection, each: UUID, identities: Sequence[UUID], journal: Journal
+    ) -> Entry | None:
+        """Note what is new of a giant, who is to be folded again; None where nothing changes."""
+        entry, claimed = self._standing(each), self.again[each]
+        known = await reading.load_stored(tx, identities, {it.time for it, _ in claimed})
+        fresh = unknown(known, claimed)
+        if not fresh and each not in self.moving:
+            return None
+        for arrival, identity in fresh:
+            journal.touchpoint(arrival, identity, entry)
+        return lost(entry, len(fresh))
+
+    def _standing(self, each: UUID) -> Entry:
+        """Give somebody as they stand; of whom an identity goes that is noted."""
+        parted = any(it.source == each for it in self.resolution.moved)
+        return replace(self.entries[each], parted=True) if parted else self.entries[each]

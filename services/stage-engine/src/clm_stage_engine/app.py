@@ -192,6 +192,7 @@ async def open_handler(  # noqa: PLR0913, PLR0917 - what the handler is made of
     facts = Facts(parts.database, TOUCHPOINTS.name, claim.partition)
     return TouchpointHandler(
         claim,
+        database=parts.database,
         board=board,
         channels=channels,
         identifiers=identifiers,

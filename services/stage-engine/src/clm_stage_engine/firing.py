@@ -11,7 +11,7 @@ from clm_stage_engine.beside import Way, expire_beside
 from clm_stage_engine.core.eras import Place
 from clm_stage_engine.folding import expire, refold
 from clm_stage_engine.gathering import load_pasts
-from clm_stage_engine.giants import apart, given_time
+from clm_stage_engine.giants import apart, given_time, is_giant, lost
 from clm_stage_engine.journal import Journal
 from clm_stage_engine.kept import Due
 from clm_stage_engine.profiles import Entry
@@ -21,6 +21,8 @@ from clm_stage_engine.rules import Rules
 async def fire(tx: Connection, rules: Rules, due: Due, journal: Journal) -> list[Entry]:
     """Give the next version of everybody whose deadline is due or whose folding is out of date.
 
+    Giants who are stale are put off, and folded again beside the batches.
+
     Args:
         tx: the batch's transaction.
         rules: what decides.
@@ -28,7 +30,8 @@ async def fire(tx: Connection, rules: Rules, due: Due, journal: Journal) -> list
         journal: takes the facts.
     """
     now = due.now
-    again = [(it, 0) for it in due.stale]
+    folded = [lost(it) for it in due.stale if is_giant(it.touchpoints)]
+    again = [(it, 0) for it in due.stale if not is_giant(it.touchpoints)]
     onward: list[tuple[Sequence[Place], Entry]] = []
     for it in due.entries:
         places = rules.places(it)
@@ -36,9 +39,8 @@ async def fire(tx: Connection, rules: Rules, due: Due, journal: Journal) -> list
             again.append((it, 0 if places is None else now))
         else:
             onward.append((places, it))
-    folded: list[Entry] = []
     async with given_time(tx, sum(it.touchpoints for it, _ in again)):
-        pasts = await load_pasts(tx, [it.id for it, _ in again], [])
+        pasts = await load_pasts(tx, [it.id for it, _ in again])
         for it, until in again:
             course, others = rules.course(it.workspace, it.id), rules.others(it.workspace, it.id)
             past, size = pasts[it.id], len(pasts[it.id].touches)

@@ -131,7 +131,11 @@ def advance_all(
 
 def news(past: Past, claimed: Iterable[Claimed]) -> list[Claimed]:
     """Give the touchpoints that are not stored yet, each once: late repeats are none."""
-    known = {(touch.time, touch.message_id) for touch in past.touches}
+    return unknown({(touch.time, touch.message_id) for touch in past.touches}, claimed)
+
+
+def unknown(known: set[tuple[int, str]], claimed: Iterable[Claimed]) -> list[Claimed]:
+    """Give the touchpoints whose time and message id are not known, each once; they are then."""
     fresh: list[Claimed] = []
     for item in claimed:
         name = _rank(item)

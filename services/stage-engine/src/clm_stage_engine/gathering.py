@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -133,14 +133,30 @@ def by_profile(pairs: Sequence[tuple[Arrival, IdentityRow]]) -> dict[UUID, list[
     return mine
 
 
+async def load_owners(
+    tx: Connection, profiles: Collection[UUID], writes: Sequence[Write]
+) -> dict[UUID, UUID]:
+    """Give the profile of each stored identity of some, as if a batch's were written already."""
+    owner = await reading.load_members(tx, profiles)
+    return owner | {it.row.id: it.row.profile_id for it in writes if it.expected is not None}
+
+
 async def load_pasts(
-    tx: Connection, profiles: Sequence[UUID], writes: Sequence[Write]
+    tx: Connection, profiles: Sequence[UUID], owners: Mapping[UUID, UUID] | None = None
 ) -> dict[UUID, Past]:
-    """Load what is stored of profiles, as if the batch's identities were written already."""
+    """Load what is stored of profiles.
+
+    Args:
+        tx: the open transaction.
+        profiles: whose.
+        owners: which profile each identity belongs to; by default as it is stored.
+    """
     if not profiles:
         return {}
-    owner = await reading.load_members(tx, profiles)
-    owner |= {it.row.id: it.row.profile_id for it in writes if it.expected is not None}
+    if owners is None:
+        owners = await load_owners(tx, profiles, ())
+    asked = {*profiles}
+    owner = {identity: each for identity, each in owners.items() if each in asked}
     history, imported = await reading.load_history(tx, owner)
     timelines = await reading.load_timelines(tx, profiles)
     records = await reading.load_explanations(tx, profiles)
@@ -148,10 +164,9 @@ async def load_pasts(
     touches: dict[UUID, list[Touch]] = {each: [] for each in profiles}
     folded: dict[UUID, dict[UUID, Snapshot]] = {each: {} for each in profiles}
     for identity, profile in owner.items():
-        if profile in touches:
-            touches[profile] += history[identity]
-            if identity in known:
-                folded[profile][identity] = known[identity]
+        touches[profile] += history[identity]
+        if identity in known:
+            folded[profile][identity] = known[identity]
     return {
         each: Past(touches[each], timelines[each], imported, records[each], folded[each])
         for each in profiles

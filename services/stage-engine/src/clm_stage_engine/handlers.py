@@ -20,8 +20,10 @@ from clm_common.contracts.ids import ANONYMOUS_ID
 from clm_common.errors import ClmError
 from clm_common.runtime.handler import Connection
 from clm_common.runtime.relay import Relay
+from clm_common.store.database import Database
 from clm_common.store.offsets import Claim
 from clm_stage_engine.advancing import Folder, beside
+from clm_stage_engine.aside import Aside
 from clm_stage_engine.batch import Decided
 from clm_stage_engine.cache import Cache
 from clm_stage_engine.core.channel import Channels
@@ -67,6 +69,7 @@ class TouchpointHandler:
         self,
         claim: Claim,
         *,
+        database: Database,
         board: Board,
         channels: Channels,
         identifiers: Identifiers,
@@ -82,6 +85,7 @@ class TouchpointHandler:
 
         Args:
             claim: the ownership; its `next_seq` numbers the facts.
+            database: stage-engine's schema, to read of giants what batches do not wait for.
             board: says which definition decides about whom.
             channels: tells where touchpoints came from.
             identifiers: tells which ids count, and which others a touchpoint names.
@@ -106,6 +110,7 @@ class TouchpointHandler:
         self._forgetting = Forgetting(erased, self._cache, claim, relay)
         self._retention = Retention(claim.partition, partitions, relay, self._cache)
         self._lateness = Lateness(keeping, self._retention)
+        self._aside = Aside(database, claim.partition, channels)
         self._retires = False
         self._folder = Folder(self._cache, self._forgetting, partitions)
         self._resolver = Resolver(self._cache, identifiers, erased)
@@ -168,16 +173,19 @@ class TouchpointHandler:
         if due is None:
             return None
         journal = self._journal()
-        changed = [] if kept is None else kept.others(journal)
+        changed = due.take_over(journal) if kept is None else kept.others(journal)
         changed += await fire(tx, self._rules, due.but(changed), journal)
         return self._decided(journal, changed, NOTHING, Basis(self._rules, due=due))
 
     async def _due(self, tx: Connection, now: int) -> Due | None:
         """Give whose deadlines are due and who is to be folded again; None without anybody."""
-        due = await reading.load_due(tx, self._claim.partition, now, DUE)
-        due = await beside(tx, self._rules, due)
-        stretch = await self._sweeper.next(tx, self._rules, {it.id for it in due})
-        return Due(now, due, stretch) if due or stretch is not None else None
+        every = await reading.load_due(tx, self._claim.partition, now, DUE)
+        every = await beside(tx, self._rules, every)
+        due, folded = self._aside.part(self._rules, every)
+        stretch = await self._sweeper.next(tx, self._rules, {it.id for it in every})
+        if not due and not folded and stretch is None:
+            return None
+        return Due(now, due, stretch, folded)
 
     async def _still_due(self, tx: Connection, kept: Kept) -> Due | None:
         """Look once more at those who raced, of whom this was true."""
@@ -188,10 +196,12 @@ class TouchpointHandler:
         """Drop what is in memory."""
         self._cache.clear()
         self._sweeper.forget()
+        self._aside.forget()
         self._retention.forget()
 
     async def close(self) -> None:
         """Let the relay publish what is committed, then end it."""
+        await self._aside.close()
         if not self._relaying.done():
             await self._relay.drained(DRAIN)
         self._relaying.cancel()

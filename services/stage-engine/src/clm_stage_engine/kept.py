@@ -25,6 +25,22 @@ from clm_stage_engine.rules import Rules
 from clm_stage_engine.sweeping import Stretch
 
 
+class Folded(Struct, frozen=True):
+    """What the folding of a giant came to, beside the batches; see `aside`.
+
+    Attributes:
+        rules: what decided.
+        before: the version that was folded.
+        after: the next one.
+        piece: the facts about it.
+    """
+
+    rules: Rules
+    before: int
+    after: Entry
+    piece: Piece
+
+
 class Due(Struct, frozen=True):
     """Whom a wake is about.
 
@@ -32,16 +48,24 @@ class Due(Struct, frozen=True):
         now: the instant, µs.
         entries: those with a deadline at or before it.
         stretch: the piece of a sweep that is done with it.
+        folded: giants that have been folded meanwhile.
     """
 
     now: int
     entries: Sequence[Entry]
     stretch: Stretch | None
+    folded: Sequence[Folded] = ()
 
     @property
     def stale(self) -> Sequence[Entry]:
         """Those who are to be folded again."""
         return () if self.stretch is None else self.stretch.outdated
+
+    def take_over(self, journal: Journal) -> list[Entry]:
+        """Give the giants that have been folded, their facts in `journal`."""
+        for it in self.folded:
+            journal.take_over(it.piece)
+        return [it.after for it in self.folded]
 
     def but(self, done: Collection[Entry]) -> Due:
         """Give the same without those about whom it is decided."""

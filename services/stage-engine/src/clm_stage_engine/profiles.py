@@ -124,6 +124,14 @@ def newborn(identity: IdentityRow, partitions: int, definition: str) -> Entry:
 
 
 def wakes(entries: Iterable[Entry], now: int) -> dict[UUID, int]:
-    """Tell when each profile that has a deadline wants it to be looked at (µs)."""
-    due = ((entry.id, entry.due) for entry in entries)
-    return {each: max(at, now + GRACE) if at <= now else at for each, at in due if at is not None}
+    """Tell when each profile that has a deadline wants it to be looked at (µs).
+
+    Whoever is to be folded again wants it now.
+    """
+    found: dict[UUID, int] = {}
+    for it in entries:
+        if it.definition == LOST:
+            found[it.id] = now
+        elif (at := it.due) is not None:
+            found[it.id] = at if at > now else now + GRACE
+    return found

@@ -154,7 +154,7 @@ class Rebuilding:
             live = {row["id"]: row for row in await mending.rows_of(db, ids)}
             beside = await standings.rows(db, ids) if self._rules.several else {}
             gone = await self._newborn(db, [each for each in ids if each not in live])
-            pasts = await load_pasts(db, [*live, *(it.id for it in gone)], [])
+            pasts = await load_pasts(db, [*live, *(it.id for it in gone)])
         found = [
             self._compare(row, beside.get(each, ()), pasts[each]) for each, row in live.items()
         ]

@@ -62,6 +62,17 @@ HISTORY: Final = """
     FROM history WHERE identity_id = ANY($1::uuid[])
 """
 
+_STORED: Final = """
+    SELECT time, source, message_id FROM history
+    WHERE identity_id = ANY($1::uuid[]) AND time = ANY($2::timestamptz[])
+"""
+
+_COUNT: Final = """
+    SELECT count(*) FROM (
+        SELECT FROM history WHERE identity_id = ANY($1::uuid[]) LIMIT $2
+    ) AS counted
+"""
+
 _TIMELINES: Final = """
     SELECT DISTINCT ON (profile_id, id) *
     FROM stage_change WHERE profile_id = ANY($1::uuid[])
@@ -208,6 +219,19 @@ def touch_of(row: Row) -> Touch:
     if told is None:
         return Touch(time, name, type_, seen.event, body)
     return Kept(time, name, type_, seen.event, body, told or None, row["campaign"])
+
+
+async def load_stored(
+    tx: Connection, identities: Collection[UUID], times: Collection[int]
+) -> set[tuple[int, str]]:
+    """Give the time (µs) and the message id of identities' stored touchpoints of some instants."""
+    rows = await tx.fetch(_STORED, list(identities), [to_datetime(it) for it in times])
+    return {(from_datetime(it["time"]), f"{it['source']}/{it['message_id']}") for it in rows}
+
+
+async def count_touchpoints(tx: Connection, identities: Collection[UUID], most: int) -> int:
+    """Count the stored touchpoints of identities, up to so many."""
+    return int(await tx.fetchval(_COUNT, list(identities), most))
 
 
 async def load_timelines(
