@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -46,6 +45,7 @@ class Aside:
         self._channels = channels
         self._folding: tuple[UUID, asyncio.Task[Folded | None]] | None = None
         self._missed = Counter[UUID]()
+        self._running: set[asyncio.Task[Folded | None]] = set()
 
     def part(self, rules: Rules, due: Sequence[Entry]) -> tuple[Sequence[Entry], Sequence[Folded]]:
         """Part whom the batch has to look at from giants; give what has been folded of these.
@@ -64,9 +64,15 @@ class Aside:
             del giants[it.after.id]
         waiting = [it for it in giants if self._missed[it] < STUBBORN]
         if self._folding is None and waiting:
-            self._folding = waiting[0], asyncio.create_task(self._fold(rules, waiting[0]))
+            self._begin(rules, waiting[0])
         spared = {*waiting, *(it.after.id for it in folded)}
         return [it for it in due if it.id not in spared], folded
+
+    def _begin(self, rules: Rules, each: UUID) -> None:
+        task = asyncio.create_task(self._fold(rules, each))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        self._folding = each, task
 
     def forget(self) -> None:
         """Give up what is on its way; whoever is due will be folded anew."""
@@ -76,11 +82,8 @@ class Aside:
 
     async def close(self) -> None:
         """Give up, and wait until nothing is read any more."""
-        if self._folding is not None:
-            task = self._folding[1]
-            self.forget()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
+        self.forget()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     def _folded(self, rules: Rules, giants: dict[UUID, Entry]) -> Sequence[Folded]:
         """Give what has been folded and is true still."""

@@ -33,7 +33,7 @@ _ANSWER_WITHIN: Final = 5.0
 _FETCH_WAIT_MS: Final = 250
 _DEAF_AFTER: Final = 30.0
 _PATIENT: Final = 0.25  # of the time since the last read
-_PATIENCE: Final = 0.02
+_PATIENCE: Final = 0.02  # seconds at most
 
 
 class PartitionReader:
