@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,10 @@ from tests.support.templates import (
     metrics_template,
     metrics_url,
 )
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Begun in the background of a shell: what tests start would not mind ctrl-C either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(  # a busy machine is no failure
     "clm", deadline=None, suppress_health_check=[HealthCheck.too_slow]
