@@ -25,13 +25,12 @@ from benchmarks.support import servers, verdict
 from clm_common.bus.memory import MemoryBroker
 from clm_common.bus.ports import Message
 from clm_common.clock import ManualClock, SystemClock
-from clm_common.contracts.topics import PARTITIONS, partition_of
 from clm_common.instant import SECOND
 from clm_common.store.migrations import migrate
 from clm_stage_engine.profiles import LOST
 from clm_stage_engine.store import SCHEMA
 from tests.support.engine import Engine
-from tests.support.touchpoints import touchpoint
+from tests.support.touchpoints import neighbour, touchpoint
 
 TOUCHPOINTS: Final = 100_000
 ROUNDS: Final = 3
@@ -56,15 +55,6 @@ class Felt(Struct):
     stall: float
     same: float
     other: float
-
-
-def neighbour(*, same: bool) -> str:
-    """Give a customer of the giant's partition, or of another one."""
-    home = partition_of(f"local:{GIANT}".encode(), PARTITIONS)
-    names = (f"neighbour-{it}" for it in range(1_000))
-    return next(
-        it for it in names if (partition_of(f"local:{it}".encode(), PARTITIONS) == home) is same
-    )
 
 
 class Watch:
@@ -122,7 +112,8 @@ async def merge(engine: Engine, number: int, at: int) -> Felt:
     noted = asyncio.create_task(waited(engine, link, name))
     await asyncio.sleep(0.05)
     lives = [
-        asyncio.create_task(live(engine, neighbour(same=it), at, stop)) for it in (True, False)
+        asyncio.create_task(live(engine, neighbour(GIANT, same=it), at, stop))
+        for it in (True, False)
     ]
     await noted
     while await engine.fetch("SELECT FROM profile WHERE definition = $1", LOST):  # noqa: ASYNC110 - another task's doing
@@ -161,20 +152,14 @@ async def main(count: int) -> int:
                     flush=True,
                 )
                 felt.append(it)
-    met = (
-        verdict(
-            "loop's wait : merge",
-            statistics.median(it.stall / it.merge for it in felt),
-            0.1,
-            most=True,
-        ),
-        verdict(
-            "on the partition", statistics.median(it.same / it.merge for it in felt), 0.5, most=True
-        ),
-        verdict(
-            "on another one", statistics.median(it.other / it.merge for it in felt), 0.5, most=True
-        ),
-    )
+    met = [
+        verdict(f"{who} : merge", statistics.median(shares), target, most=True)
+        for who, shares, target in (
+            ("the loop's wait", [it.stall / it.merge for it in felt], 0.1),
+            ("others' on the partition", [it.same / it.merge for it in felt], 0.5),
+            ("others' on another one", [it.other / it.merge for it in felt], 0.5),
+        )
+    ]
     return 0 if all(met) else 1
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import pytest
 
 from clm_common.bus.kafka import KafkaSettings, PartitionReader
 from clm_common.bus.kafka import reader as kafka_reader
-from clm_common.bus.ports import Reader
+from clm_common.bus.ports import Reader, Record
 from clm_common.errors import Unavailable
 from tests.support.buses import KafkaBus, drain, everywhere, messages, texts
 from tests.support.servers import KafkaNode
+
+
+def all_texts(found: Mapping[tuple[str, int], Sequence[Record]]) -> list[str]:
+    """Give the values of what a read gave as text."""
+    return [text for records in found.values() for text in texts(records)]
 
 
 async def read_through(reader: Reader, count: int) -> list[str]:
@@ -24,7 +29,7 @@ async def read_through(reader: Reader, count: int) -> list[str]:
         except Unavailable:
             await asyncio.sleep(0.1)
         else:
-            found.extend(text for records in batch.values() for text in texts(records))
+            found.extend(all_texts(batch))
     return found
 
 
@@ -149,7 +154,7 @@ async def test_a_read_gives_what_came_after_it_was_fetched_ahead(
 
     found = await reader.read(limit=10, wait=5.0)
 
-    assert [text for records in found.values() for text in texts(records)] == ["2", "3"]
+    assert all_texts(found) == ["2", "3"]
 
 
 async def test_a_read_that_has_something_does_not_wait_for_a_limit_it_has_reached(
@@ -159,7 +164,7 @@ async def test_a_read_that_has_something_does_not_wait_for_a_limit_it_has_reache
 
     first = await reader.read(limit=1, wait=5.0)
 
-    assert [text for records in first.values() for text in texts(records)] == ["2"]
+    assert all_texts(first) == ["2"]
     assert texts(await drain(reader, 1)) == ["3"]
 
 
@@ -186,7 +191,7 @@ async def test_a_partition_that_is_sought_while_a_read_waits_for_more_is_read_fr
 
     for (topic, partition), oldest in everywhere(bus.topic).items():
         reader.seek(topic, partition, oldest)
-    found = [text for records in (await reading).values() for text in texts(records)]
+    found = all_texts(await reading)
 
     assert [*found, *texts(await drain(reader, 3 - len(found)))] == ["1", "2", "3"]
 

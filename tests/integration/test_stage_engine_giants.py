@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Final
 
 import pytest
 
 from clm_common.bus.memory import MemoryBroker
 from clm_common.contracts.ids import profile_id
-from clm_common.contracts.topics import PARTITIONS, partition_of
 from clm_common.instant import HOUR, SECOND
 from clm_stage_engine import advancing, aside, folding, giants
 from clm_stage_engine.core.beside import Beside
@@ -21,7 +22,7 @@ from clm_stage_engine.journal import Journal
 from clm_stage_engine.profiles import Entry
 from clm_stage_engine.store import reading
 from tests.support.engine import NOW, Engine
-from tests.support.touchpoints import touchpoint
+from tests.support.touchpoints import neighbour, touchpoint
 
 GIANT: Final = "giant"
 MANY: Final = 50
@@ -64,33 +65,28 @@ class Gate:
                 await asyncio.sleep(0.01)
 
 
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
-    """Make whoever has 50 touchpoints a giant, and give the gate before their re-fold."""
+@contextmanager
+def before_refolds(monkeypatch: pytest.MonkeyPatch, of: ModuleType, limit: str) -> Iterator[Gate]:
+    """Lower one of the limits of giants to 50 touchpoints, and put a gate before a module's."""
     found = Gate()
-    monkeypatch.setattr(giants, "LONG", MANY)
-    monkeypatch.setattr(advancing, "refold", found.refold)
+    monkeypatch.setattr(giants, limit, MANY)
+    monkeypatch.setattr(of, "refold", found.refold)
     yield found
     found.opened.set()
 
 
 @pytest.fixture
-def aside_gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Have whoever has 50 touchpoints folded in a thread, and give the gate before that."""
+    with before_refolds(monkeypatch, advancing, "LONG") as found:
+        yield found
+
+
+@pytest.fixture
+def aside_gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     """Have whoever has 50 touchpoints folded beside the batches, and give the gate before that."""
-    found = Gate()
-    monkeypatch.setattr(giants, "HUGE", MANY)
-    monkeypatch.setattr(aside, "refold", found.refold)
-    yield found
-    found.opened.set()
-
-
-def neighbour(*, same: bool) -> str:
-    """Give a customer of the giant's partition, or of another one."""
-    home = partition_of(f"local:{GIANT}".encode(), PARTITIONS)
-    names = (f"neighbour-{it}" for it in range(100))
-    return next(
-        it for it in names if (partition_of(f"local:{it}".encode(), PARTITIONS) == home) is same
-    )
+    with before_refolds(monkeypatch, aside, "HUGE") as found:
+        yield found
 
 
 async def stands(engine: Engine) -> tuple[object, ...]:
@@ -114,7 +110,7 @@ async def test_others_touchpoints_land_while_a_giant_is_folded_again(
     await merging(engine)
     await gate.reached()
 
-    await engine.send(touchpoint(NOW, user=neighbour(same=False), event="Seen"))
+    await engine.send(touchpoint(NOW, user=neighbour(GIANT, same=False), event="Seen"))
     await engine.folded(MANY + 2)
 
     assert not gate.opened.is_set()
@@ -158,7 +154,7 @@ async def test_others_on_the_partition_go_on_while_a_giant_is_folded_beside_them
     await merging(engine)
     await aside_gate.reached()
 
-    await engine.send(touchpoint(NOW, user=neighbour(same=True), event="Seen"))
+    await engine.send(touchpoint(NOW, user=neighbour(GIANT, same=True), event="Seen"))
     await engine.folded(MANY + 3)
     assert not aside_gate.opened.is_set()
     waiting = await stands(engine)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from clm_common.bus.ports import Message
-from clm_common.contracts.topics import TOUCHPOINTS
+from clm_common.contracts.topics import TOUCHPOINTS, partition_of
 from clm_common.contracts.touchpoint import envelope_of, key_of
 from clm_common.instant import to_rfc3339
 
@@ -67,6 +67,16 @@ def touchpoint(  # noqa: PLR0913 - one builder for all that a touchpoint may car
     )
     value = json.dumps(body).encode()
     return Message(TOUCHPOINTS.name, key_of(workspace, user, anonymous), value, envelope.headers())
+
+
+def neighbour(user: str, *, same: bool) -> str:
+    """Give a customer of the partition of another one, or of another partition."""
+    names = (f"neighbour-{it}" for it in range(1_000))
+    return next(it for it in names if (_home(it) == _home(user)) is same)
+
+
+def _home(user: str) -> int:
+    return partition_of(key_of("local", user, None), TOUCHPOINTS.partitions)
 
 
 def alias(at: int, *, user: str, previous: object, anonymous: str | None = None) -> Message:
