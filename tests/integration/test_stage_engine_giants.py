@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Final
@@ -66,7 +66,7 @@ class Gate:
 
 
 @contextmanager
-def before_refolds(monkeypatch: pytest.MonkeyPatch, of: ModuleType, limit: str) -> Iterator[Gate]:
+def before_refolds(monkeypatch: pytest.MonkeyPatch, of: ModuleType, limit: str) -> Generator[Gate]:
     """Lower one of the limits of giants to 50 touchpoints, and put a gate before a module's."""
     found = Gate()
     monkeypatch.setattr(giants, limit, MANY)
@@ -76,14 +76,14 @@ def before_refolds(monkeypatch: pytest.MonkeyPatch, of: ModuleType, limit: str) 
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+def gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
     """Have whoever has 50 touchpoints folded in a thread, and give the gate before that."""
     with before_refolds(monkeypatch, advancing, "LONG") as found:
         yield found
 
 
 @pytest.fixture
-def aside_gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+def aside_gate(monkeypatch: pytest.MonkeyPatch) -> Generator[Gate]:
     """Have whoever has 50 touchpoints folded beside the batches, and give the gate before that."""
     with before_refolds(monkeypatch, aside, "HUGE") as found:
         yield found
